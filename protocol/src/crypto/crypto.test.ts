@@ -50,7 +50,10 @@ for (const [name, crypto] of [
     const message = crypto.randomBytes(10)
     const signature = crypto.ed25519Sign(seed, message)
     assert.equal(crypto.ed25519Verify(crypto.ed25519PublicKey(seed), message, signature), true)
-    assert.equal(crypto.ed25519Verify(crypto.ed25519PublicKey(seed), crypto.randomBytes(10), signature), false)
+    assert.equal(
+      crypto.ed25519Verify(crypto.ed25519PublicKey(seed), crypto.randomBytes(10), signature),
+      false,
+    )
     assert.equal(crypto.ed25519Verify(new Uint8Array(5), message, signature), false)
     assert.equal(crypto.ed25519Verify(new Uint8Array(32).fill(255), message, signature), false)
     assert.equal(crypto.ed25519Verify(crypto.ed25519PublicKey(seed), message, new Uint8Array(3)), false)

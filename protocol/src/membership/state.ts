@@ -1,6 +1,7 @@
 /** Who is in a share: the result of folding its membership changes (see `fold.ts`). */
-import type { ChangeId, DeviceId, InviteId, ShareId, UserId } from '../ids.ts'
+
 import type { DeviceCertificate } from '../identity/device.ts'
+import type { ChangeId, DeviceId, InviteId, ShareId, UserId } from '../ids.ts'
 
 export type Role = 'owner' | 'editor' | 'viewer'
 
@@ -30,5 +31,7 @@ export interface MembershipState {
   readonly invites: ReadonlyMap<InviteId, OpenInvite>
   /** The epoch new batches are sealed under. */
   readonly epoch: number
+  /** True when the owner should call `rotate`: somebody who left still has the keys, or a device lacks them. */
+  readonly rotationDue: boolean
   readonly heads: readonly ChangeId[]
 }

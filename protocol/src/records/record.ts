@@ -64,7 +64,10 @@ export const ContentSchema = v.variant('kind', [
     /** In order; empty for a file below the segment threshold, which travels in packs. */
     segments: v.pipe(v.array(SegmentSchema), v.maxLength(MAX_SEGMENTS)),
   }),
-  v.object({ kind: v.literal('symlink'), target: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_TARGET_LENGTH)) }),
+  v.object({
+    kind: v.literal('symlink'),
+    target: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_TARGET_LENGTH)),
+  }),
   v.object({ kind: v.literal('folder') }),
   /**
    * The node was deleted. `place` is the `at` of the place record its author saw: a rename the author had not

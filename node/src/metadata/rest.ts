@@ -1,0 +1,51 @@
+/** What rests in the database beside the updates: its shapes, as CBOR. The database is checked like any input. */
+import {
+  bytesUpTo,
+  type DeviceId,
+  DeviceIdSchema,
+  decodeAs,
+  encodeCbor,
+  MAX_CHANGE_BYTES,
+  type ShareId,
+  ShareIdSchema,
+} from '@cofolder/protocol'
+import * as v from 'valibot'
+
+/** One record: the changes a joiner introduces himself with are the largest part. */
+const MAX_RECORD_BYTES = 4 * MAX_CHANGE_BYTES
+
+/** A device with the multiaddrs it was last reachable at. */
+export const KnownDeviceSchema = v.object({ id: DeviceIdSchema, addresses: v.array(v.string()) })
+export interface KnownDevice {
+  readonly id: DeviceId
+  readonly addresses: readonly string[]
+}
+
+const ReplicaRecordSchema = v.object({
+  id: ShareIdSchema,
+  origin: v.picklist(['created', 'joined']),
+  at: v.number(),
+  relays: v.array(v.string()),
+  devices: v.array(KnownDeviceSchema),
+  introduction: v.array(bytesUpTo(MAX_CHANGE_BYTES)),
+  outbox: v.array(bytesUpTo(MAX_CHANGE_BYTES)),
+})
+export interface ReplicaRecord {
+  readonly id: ShareId
+  readonly origin: 'created' | 'joined'
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** Where to look for the share until its own settings are known. */
+  readonly relays: readonly string[]
+  /** Devices that were known to hold the share when it was joined. */
+  readonly devices: readonly KnownDevice[]
+  /** The signed changes by which this device became a member. */
+  readonly introduction: readonly Uint8Array[]
+  /** What this device signed but may not write itself, until it stands in the document. */
+  readonly outbox: readonly Uint8Array[]
+}
+
+export const encodeRecord = (record: ReplicaRecord): Uint8Array => encodeCbor(record)
+/** @throws ProtocolError `malformed` */
+export const decodeRecord = (value: Uint8Array): ReplicaRecord =>
+  decodeAs(ReplicaRecordSchema, value, MAX_RECORD_BYTES)

@@ -1,0 +1,2 @@
+/** The primitives for the platform we run on. */
+export { crypto } from '#crypto'

@@ -1,0 +1,134 @@
+/** One folder of the tree: which of its children is shown under which name. */
+import type { DeviceId, NodeId } from '../ids.ts'
+import { comparePlaces, type NodeFacts } from './facts.ts'
+import { conflictName } from './names.ts'
+import type { TreeEntry } from './tree.ts'
+
+/** A node while the tree is built. */
+export interface Branch {
+  readonly facts: NodeFacts
+  readonly folder: boolean
+  /** Undefined under the root. */
+  parent: Branch | undefined
+  /** Live, or a folder that holds something live. */
+  shown: boolean
+  /** Folders from the root; 0 until known. */
+  depth: number
+  /** The visible ones. */
+  readonly children: Branch[]
+}
+
+/** A folder to lay out: the node it is shown as, and the visible children of all nodes shown as it. */
+export interface LaidFolder {
+  readonly node: NodeId
+  readonly path: string
+  readonly children: readonly Branch[]
+}
+
+export interface FolderLayout {
+  readonly path: string
+  /** What went into the layout, in this order. */
+  readonly facts: readonly NodeFacts[]
+  readonly entries: readonly TreeEntry[]
+  readonly collisions: readonly (readonly NodeFacts[])[]
+}
+
+/** One line of a folder: a file or link, or all folders of one name. */
+interface Claim {
+  readonly facts: NodeFacts
+  readonly folder: boolean
+  readonly aliases: readonly NodeFacts[]
+}
+
+/** The folder's entries; `last` itself when nothing that goes into them changed. */
+export function layOut(
+  folder: LaidFolder,
+  last: FolderLayout | undefined,
+  personOf: (device: DeviceId) => string,
+): FolderLayout {
+  if (last && isCurrent(last, folder)) return last
+  const taken = new Set<string>()
+  const entries: TreeEntry[] = []
+  const collisions: (readonly NodeFacts[])[] = []
+  const unnamed: Claim[] = []
+  for (const [name, claimants] of byName(folder.children)) {
+    taken.add(name)
+    const [holder, ...others] = Array.isArray(claimants) ? claimsOf(claimants) : [singleClaim(claimants)]
+    if (!holder) continue
+    entries.push(entryOf(holder, name, folder))
+    if (others.length === 0) continue
+    collisions.push([holder, ...others].map(({ facts }) => facts))
+    for (const other of others) unnamed.push(other)
+  }
+  const nameOf = conflictNames(taken, personOf)
+  for (const claim of unnamed.sort((a, b) => comparePlaces(a.facts, b.facts))) {
+    entries.push(entryOf(claim, nameOf(claim), folder))
+  }
+  return { path: folder.path, facts: folder.children.map(({ facts }) => facts), entries, collisions }
+}
+
+function isCurrent(layout: FolderLayout, folder: LaidFolder): boolean {
+  if (layout.path !== folder.path || layout.facts.length !== folder.children.length) return false
+  for (let i = 0; i < layout.facts.length; i++)
+    if (layout.facts[i] !== folder.children[i]?.facts) return false
+  return true
+}
+
+/** A list only where several claim one name: nearly every name has one claimant. */
+function byName(children: readonly Branch[]): Map<string, Branch | Branch[]> {
+  const names = new Map<string, Branch | Branch[]>()
+  for (const child of children) {
+    const { name } = child.facts.place
+    const found = names.get(name)
+    if (!found) names.set(name, child)
+    else if (Array.isArray(found)) found.push(child)
+    else names.set(name, [found, child])
+  }
+  return names
+}
+
+const singleClaim = ({ facts, folder }: Branch): Claim => ({ facts, folder, aliases: [] })
+
+/** The claims on one name, the holder first. Folders of one name are one claim, led by a live one if there is any. */
+function claimsOf(branches: readonly Branch[]): Claim[] {
+  const claims = branches.filter(({ folder }) => !folder).map(singleClaim)
+  const folders = branches
+    .filter(({ folder }) => folder)
+    .map(({ facts }) => facts)
+    .sort((a, b) => Number(b.alive) - Number(a.alive) || comparePlaces(a, b))
+  const [first, ...aliases] = folders
+  if (first) claims.push({ facts: first, folder: true, aliases })
+  return claims.sort((a, b) => comparePlaces(a.facts, b.facts))
+}
+
+/** Names unlike any in `taken` and unlike each other; a counter per name keeps a thousand equal ones cheap. */
+function conflictNames(taken: Set<string>, personOf: (device: DeviceId) => string): (claim: Claim) => string {
+  const attempts = new Map<string, number>()
+  return ({ facts, folder }) => {
+    const options = { folder, person: personOf(facts.place.author), at: facts.place.at }
+    const first = conflictName(facts.place.name, options)
+    let name = first
+    let attempt = attempts.get(first) ?? 1
+    if (attempt > 1) name = conflictName(facts.place.name, { ...options, attempt })
+    while (taken.has(name)) name = conflictName(facts.place.name, { ...options, attempt: ++attempt })
+    attempts.set(first, attempt + 1)
+    taken.add(name)
+    return name
+  }
+}
+
+function entryOf(claim: Claim, name: string, folder: LaidFolder): TreeEntry {
+  const { facts } = claim
+  const { kind } = facts.head.content
+  return {
+    node: facts.node,
+    kind: kind === 'deleted' ? 'file' : kind,
+    parent: folder.node,
+    name,
+    path: folder.path === '' ? name : `${folder.path}/${name}`,
+    placedAt: facts.place.at,
+    head: facts.head,
+    heads: facts.heads.map(({ id }) => id),
+    aliases: claim.aliases.map(({ node }) => node),
+  }
+}
