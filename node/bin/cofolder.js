@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+/**
+ * Starts the command line under Node 24: as it is when this is one, otherwise with the binary that the npm
+ * package `node` brought along.
+ */
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+
+const WANTED = 24
+
+if (Number(process.versions.node.split('.')[0]) >= WANTED) {
+  await import('../src/cli/main.ts')
+} else {
+  let node
+  try {
+    node = createRequire(import.meta.url).resolve('node/bin/node')
+  } catch {
+    console.error(
+      `Cofolder needs Node ${WANTED} or later; this is ${process.version}. Run "npm install" first.`,
+    )
+    process.exit(1)
+  }
+  const child = spawn(node, [import.meta.filename, ...process.argv.slice(2)], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => process.exit(signal ? 1 : code))
+}

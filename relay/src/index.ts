@@ -6,3 +6,4 @@
 export { DEFAULT_LIMITS, type Rate, type RelayLimits } from './limits.ts'
 export { RELAY_USAGE, runRelay } from './main.ts'
 export { type Relay, type RelayOptions, startRelay } from './relay.ts'
+export type { RelayStorage } from './storage/storage.ts'

@@ -16,12 +16,21 @@ export async function loadKey(dataDir: string): Promise<Uint8Array> {
     return undefined
   })
   if (text === undefined) return makeKey(path)
-  const seed = fromBase64url(text.trim())
-  if (seed.length !== SEED_LENGTH)
-    throw new Error(`${path} holds no key: restore it, or remove it for a new one`)
+  const seed = readSeed(text.trim())
+  if (!seed) throw new Error(`${path} holds no key: restore it, or remove it for a new one`)
   return seed
 }
 
+function readSeed(text: string): Uint8Array | undefined {
+  try {
+    const seed = fromBase64url(text)
+    return seed.length === SEED_LENGTH ? seed : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Written aside and renamed, so that a crash leaves no half key. */
 async function makeKey(path: string): Promise<Uint8Array> {
   const seed = new Uint8Array(randomBytes(SEED_LENGTH))
   const draft = `${path}.new`

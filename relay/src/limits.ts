@@ -28,7 +28,9 @@ export const DEFAULT_LIMITS = {
   /** Silence after which a connection is asked for a sign of life; gone when none came until the next time. */
   heartbeat: 30 * SECOND,
   /** Unsent bytes that may wait for one slow client before it is cut off; it syncs again when it comes back. */
-  unsentBytes: 64 * MIB,
+  unsentBytes: 16 * MIB,
+  /** Bytes of messages that all clients together have sent in part; beyond it those that sent most are cut off. */
+  unfinishedBytes: GIB,
 
   /** One WebSocket message on a document: a client that brings a whole share of 100,000 files sends 20 to 40 MB. */
   messageBytes: 64 * MIB,
@@ -40,6 +42,8 @@ export const DEFAULT_LIMITS = {
   documentBytes: 512 * MIB,
   /** Everything stored: below the disk of a small server. New data is refused beyond it, old data stays. */
   storedBytes: 50 * GIB,
+  /** How long a reader may be ahead of the writers with an update it got from one of them directly. */
+  readerGrace: 2 * SECOND,
   /** Connections to one document: every member's devices. */
   connectionsPerDocument: 1_000,
   /** Documents first seen from one address in an hour: a person shares a few folders, a script thousands. */
@@ -114,9 +118,9 @@ export type RelayLimits = {
 }
 type Widened<T> = T extends number ? number : T
 
-/** How long a reader may be ahead of the writers with an update it got from them directly. */
-export const READER_GRACE = 2 * SECOND
 /** How often expired values are removed and sizes measured. */
 export const SWEEP_INTERVAL = MINUTE
+/** How often unfinished messages are added up. */
+export const METER_INTERVAL = 250
 /** What closing waits for clients to say goodbye before they are cut off. */
 export const CLOSE_GRACE = 300

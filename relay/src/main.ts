@@ -72,20 +72,27 @@ function optionsFrom(args: readonly string[]) {
   }
 }
 
+/** Where the command writes; the process itself when not given. */
+export interface RelayOutput {
+  readonly stdout: { write(text: string): unknown }
+  readonly stderr: { write(text: string): unknown }
+}
+
 /**
  * Runs a relay until SIGINT or SIGTERM. `args` follow the word `relay`. Resolves to the exit code: 0 after a clean
  * stop, 1 when it could not start (one line on standard error says why), 2 on wrong usage.
  */
-export async function runRelay(args: readonly string[]): Promise<number> {
+export async function runRelay(args: readonly string[], output: RelayOutput = process): Promise<number> {
+  const { stdout, stderr } = output
   let options: ReturnType<typeof optionsFrom>
   try {
     options = optionsFrom(args)
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${RELAY_USAGE}`)
+    stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${RELAY_USAGE}`)
     return WRONG_USAGE
   }
   if (options.help) {
-    process.stdout.write(RELAY_USAGE)
+    stdout.write(RELAY_USAGE)
     return 0
   }
   // Listening before it starts, so that a signal meanwhile is not lost.
@@ -98,14 +105,14 @@ export async function runRelay(args: readonly string[]): Promise<number> {
   try {
     await using relay = await startRelay({
       ...options.relay,
-      log: (line) => process.stderr.write(`${new Date().toISOString()} ${line}\n`),
+      log: (line) => stderr.write(`${new Date().toISOString()} ${line}\n`),
     })
     const { url, tracker, libp2p } = relay
-    process.stdout.write(`${JSON.stringify({ url, tracker, libp2p })}\n`)
+    stdout.write(`${JSON.stringify({ url, tracker, libp2p })}\n`)
     await stopped
     return 0
   } catch (error) {
-    process.stderr.write(`the relay could not run: ${reasonOf(error)}\n`)
+    stderr.write(`the relay could not run: ${reasonOf(error)}\n`)
     return 1
   } finally {
     stopping.abort()

@@ -18,6 +18,7 @@ import { createInboxes } from './messages/inbox.ts'
 import { createMailboxes } from './messages/mailbox.ts'
 import { createRights } from './rights/rights.ts'
 import { openLevelStorage } from './storage/level.ts'
+import type { RelayStorage } from './storage/storage.ts'
 import { createTorrents } from './torrents/torrents.ts'
 import { startTracker } from './tracker/tracker.ts'
 import { startUpkeep } from './upkeep.ts'
@@ -34,6 +35,8 @@ export interface RelayOptions {
   readonly libp2pPort?: number
   /** Where key and database rest. */
   readonly dataDir: string
+  /** Instead of a database in `dataDir`: one that several relays share. Whoever opened it closes it. */
+  readonly storage?: RelayStorage
   /** What clients use when it differs from host and port: behind a proxy that ends TLS. */
   readonly publicUrl?: string
   /** Take clients' addresses from X-Forwarded-For. Only behind a proxy that sets it. */
@@ -79,7 +82,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   await using stack = new AsyncDisposableStack()
 
   const seed = await loadKey(options.dataDir)
-  const storage = stack.use(await openLevelStorage(join(options.dataDir, 'database'), clock))
+  const storage =
+    options.storage ?? stack.use(await openLevelStorage(join(options.dataDir, 'database'), clock))
   const metrics = createMetrics()
   const refused = metrics.counter('refused_total', 'What was refused, by reason', 'reason')
   const upkeep = await startUpkeep({ storage, limits, metrics, log })
@@ -89,12 +93,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const context: RelayContext = { id, storage, limits, clock, metrics, refused, log, hasRoom }
 
   const onRefused = (reason: string): void => refused.add(1, reason)
-  const server = await listen({ host, port, limits, trustProxy, onRefused })
+  const server = await listen({ host, port, limits, trustProxy, onRefused, log })
   stack.defer(() => server.close())
 
   const sockets = createSockets(context)
   const rights = createRights(context)
-  const mailboxes = createMailboxes(context, sockets)
+  const mailboxes = createMailboxes(context, sockets, rights.devices)
   const inboxes = createInboxes(context)
   const links = createLinks(context)
   const torrents = createTorrents(context)
@@ -128,10 +132,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
   server.serve(
     createRequestHandler({ context, tracker, trustProxy, otherwise: listener }),
-    createUpgradeHandler({ context, rights, documents, mailboxes, tracker, circuit, trustProxy }),
+    createUpgradeHandler({ context, sockets, rights, documents, mailboxes, tracker, circuit, trustProxy }),
   )
   // The first thing to happen when it closes.
-  stack.defer(() => server.stop())
+  stack.defer(() => void server.stop())
 
   const owned = stack.move()
   let closing: Promise<void> | undefined

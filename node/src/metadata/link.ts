@@ -79,8 +79,7 @@ export function createLink(parts: LinkParts): Link {
     path.close()
     session.close()
     queue.length = 0
-    // A stream that cannot be closed is already gone.
-    stream.close().catch(() => undefined)
+    void closeStream(stream)
   }
 
   async function receive(): Promise<void> {
@@ -111,3 +110,6 @@ export function createLink(parts: LinkParts): Link {
     close,
   }
 }
+
+/** A stream that cannot be closed is already gone. */
+export const closeStream = (stream: MessageStream): Promise<void> => stream.close().catch(() => undefined)

@@ -12,7 +12,7 @@ import {
 } from '@cofolder/protocol'
 import type { MessageStream, Network } from '../network/network.ts'
 import type { Dialer } from './dialing.ts'
-import { createLink, type Link } from './link.ts'
+import { closeStream, createLink, type Link } from './link.ts'
 import { isMember, type PresenceBoard } from './presence.ts'
 import type { KnownDevice } from './rest.ts'
 
@@ -43,8 +43,8 @@ export interface LinkOptions {
 }
 
 export interface Links {
-  /** Takes a stream whose opener named this share. False when he is no member: the caller closes it. */
-  accept(stream: MessageStream, messages: AsyncIterator<Uint8Array>): boolean
+  /** Serves a stream whose opener named this share, until it ends; at once when he is no member. The caller closes it. */
+  accept(stream: MessageStream, messages: AsyncIterator<Uint8Array>): Promise<void>
   /** Devices with a live stream. */
   live(): readonly DeviceId[]
   /** Wanted devices that no attempt was made to reach yet. */
@@ -100,7 +100,7 @@ export function createLinks(options: LinkOptions): Links {
       const stream = await network.open(device, SYNC_PROTOCOL, closing.signal)
       const hello: Hello = { share: share.id, changes: [...options.introduction()] }
       await stream.send(encodeCbor(hello))
-      adopt(stream, stream.messages[Symbol.asyncIterator](), own)
+      void adopt(stream, stream.messages[Symbol.asyncIterator](), own)
     } catch {
       // The device went away; it is tried again while it is connected.
       retryLater(device)
@@ -133,15 +133,18 @@ export function createLinks(options: LinkOptions): Links {
     openSoon(device, own < device || membersUnknown() ? 0 : COURTESY)
   }
 
-  /** Makes a stream the link to its device, unless the one we have is to be kept. */
-  function adopt(stream: MessageStream, messages: AsyncIterator<Uint8Array>, initiator: DeviceId): void {
+  /** Makes a stream the link to its device, unless the one we have is to be kept. Resolves when it has ended. */
+  function adopt(
+    stream: MessageStream,
+    messages: AsyncIterator<Uint8Array>,
+    initiator: DeviceId,
+  ): Promise<void> {
     const { device } = stream
     const held = links.get(device)
     if (held && held.initiator !== initiator && performance.now() - held.since < SIMULTANEOUS) {
       // Both sides keep the stream that the smaller device opened.
       if ((initiator === own) !== own < device) {
-        void closeStream(stream)
-        return
+        return closeStream(stream)
       }
     }
     const link = createLink({
@@ -170,6 +173,7 @@ export function createLinks(options: LinkOptions): Links {
       options.onLinks()
     })
     ending.add(ended)
+    return ended
   }
 
   function refresh(): void {
@@ -192,10 +196,9 @@ export function createLinks(options: LinkOptions): Links {
   refresh()
 
   return {
-    accept(stream, messages) {
-      if (closing.signal.aborted || !trusted(stream.device)) return false
-      adopt(stream, messages, stream.device)
-      return true
+    async accept(stream, messages) {
+      if (closing.signal.aborted || !trusted(stream.device)) return
+      await adopt(stream, messages, stream.device)
     },
     live: () => [...links].filter(([, link]) => link.live).map(([device]) => device),
     untried: () => [...wants.keys()].filter((device) => !links.has(device) && !dialer.tried(device)),
@@ -216,6 +219,3 @@ export function createLinks(options: LinkOptions): Links {
     },
   }
 }
-
-/** A stream that cannot be closed is already gone. */
-export const closeStream = (stream: MessageStream): Promise<void> => stream.close().catch(() => undefined)

@@ -14,7 +14,8 @@ const SEQUENCE_DIGITS = 12
 /** Pause before a failed write (a full disk) is tried again, in milliseconds. */
 const RETRY_WRITE_AFTER = 1000
 
-export const sublevelOf = (db: Level) =>
+export type Database = Level<string, Uint8Array>
+export const sublevelOf = (db: Database) =>
   db.sublevel<string, Uint8Array>('replicas', { valueEncoding: 'view' })
 export type ReplicaLevel = ReturnType<typeof sublevelOf>
 
@@ -61,7 +62,7 @@ function entryRange(share: ShareId, key: string): { from: number; to: number } |
 }
 
 export class ReplicaLog {
-  readonly #db: Level
+  readonly #db: Database
   readonly #level: ReplicaLevel
   readonly #share: ShareId
   readonly #events: LogEvents
@@ -70,10 +71,12 @@ export class ReplicaLog {
   #queue: Uint8Array[] = []
   #durable = false
   #writing: Promise<void> | undefined
+  #writingOwn = false
+  #written: PromiseWithResolvers<void> | undefined
   #merging: Promise<void> | undefined
   #closed = false
 
-  constructor(db: Level, share: ShareId, events: LogEvents) {
+  constructor(db: Database, share: ShareId, events: LogEvents) {
     this.#db = db
     this.#level = sublevelOf(db)
     this.#share = share
@@ -122,9 +125,17 @@ export class ReplicaLog {
     this.#writing.catch(() => undefined)
   }
 
-  /** True when every update taken so far is written. */
-  get idle(): boolean {
-    return this.#writing === undefined
+  /**
+   * Undefined when every durable update taken so far is on disk; otherwise resolves when it is, however long failing
+   * writes (a full disk) take, and rejects when the log is closed before.
+   */
+  written(): Promise<void> | undefined {
+    if (!this.#durable && !this.#writingOwn) return undefined
+    if (!this.#written) {
+      this.#written = Promise.withResolvers()
+      this.#written.promise.catch(() => undefined)
+    }
+    return this.#written.promise
   }
 
   /** Resolves when every update taken so far is written; rejects when the write at hand fails (it is tried again). */
@@ -138,6 +149,7 @@ export class ReplicaLog {
     try {
       await this.flushed()
     } finally {
+      this.#written?.reject(new Error('the replica is closed'))
       await this.#merging
     }
   }
@@ -171,6 +183,7 @@ export class ReplicaLog {
     const durable = this.#durable
     this.#queue = []
     this.#durable = false
+    this.#writingOwn = durable
     const [only] = updates
     const bytes = updates.length === 1 && only ? only : Y.mergeUpdates(updates)
     const from = this.#next
@@ -184,9 +197,14 @@ export class ReplicaLog {
       this.#queue.unshift(bytes)
       this.#durable ||= durable
       throw error
+    } finally {
+      this.#writingOwn = false
     }
     this.#next = from + 1
     this.#entries.push({ from, to: from, size: bytes.length })
+    if (this.#durable) return
+    this.#written?.resolve()
+    this.#written = undefined
   }
 
   #mergeSoon(): void {

@@ -1,9 +1,8 @@
 /** Envelopes on their way out, and the ids of those that came in, on disk. */
 import { decodeAs, encodeCbor, MAX_ENVELOPE_BYTES, type UserId, UserIdSchema } from '@cofolder/protocol'
-import type { Level } from 'level'
 import * as v from 'valibot'
 import { openEntry, sealEntry } from './entry.ts'
-import { type DamagedEntry, sublevelOf } from './log.ts'
+import { type DamagedEntry, type Database, sublevelOf } from './log.ts'
 import { type KnownDevice, KnownDeviceSchema } from './rest.ts'
 
 const OUTGOING = 'out!'
@@ -40,7 +39,7 @@ export interface MailStore {
   forgetSeenBefore(at: number): Promise<void>
 }
 
-export function createMailStore(db: Level, onDamaged: (entry: DamagedEntry) => void): MailStore {
+export function createMailStore(db: Database, onDamaged: (entry: DamagedEntry) => void): MailStore {
   const level = sublevelOf(db)
   const put = (key: string, bytes: Uint8Array) =>
     db.batch([{ type: 'put', sublevel: level, key, value: sealEntry(key, bytes), valueEncoding: 'view' }], {

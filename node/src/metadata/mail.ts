@@ -12,7 +12,7 @@ import {
 } from '@cofolder/protocol'
 import type { MessageStream, Network } from '../network/network.ts'
 import type { Dialer } from './dialing.ts'
-import { closeStream } from './links.ts'
+import { closeStream } from './link.ts'
 import type { MailStore, OutgoingEnvelope } from './mail-store.ts'
 
 /** Pause before an envelope that nobody took is offered again, in milliseconds; doubles each time. */

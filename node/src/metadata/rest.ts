@@ -11,8 +11,8 @@ import {
 } from '@cofolder/protocol'
 import * as v from 'valibot'
 
-/** One record: the changes a joiner introduces himself with are the largest part. */
-const MAX_RECORD_BYTES = 4 * MAX_CHANGE_BYTES
+/** One record: what waits in the outbox is the largest part. */
+const MAX_RECORD_BYTES = 64 * MAX_CHANGE_BYTES
 
 /** A device with the multiaddrs it was last reachable at. */
 export const KnownDeviceSchema = v.object({ id: DeviceIdSchema, addresses: v.array(v.string()) })
@@ -25,9 +25,9 @@ const ReplicaRecordSchema = v.object({
   id: ShareIdSchema,
   origin: v.picklist(['created', 'joined']),
   at: v.number(),
+  name: v.string(),
   relays: v.array(v.string()),
   devices: v.array(KnownDeviceSchema),
-  introduction: v.array(bytesUpTo(MAX_CHANGE_BYTES)),
   outbox: v.array(bytesUpTo(MAX_CHANGE_BYTES)),
 })
 export interface ReplicaRecord {
@@ -35,12 +35,11 @@ export interface ReplicaRecord {
   readonly origin: 'created' | 'joined'
   /** Milliseconds since the epoch. */
   readonly at: number
-  /** Where to look for the share until its own settings are known. */
+  /** What to call the share, and where to look for it, until its own settings are known. */
+  readonly name: string
   readonly relays: readonly string[]
   /** Devices that were known to hold the share when it was joined. */
   readonly devices: readonly KnownDevice[]
-  /** The signed changes by which this device became a member. */
-  readonly introduction: readonly Uint8Array[]
   /** What this device signed but may not write itself, until it stands in the document. */
   readonly outbox: readonly Uint8Array[]
 }

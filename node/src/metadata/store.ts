@@ -4,10 +4,10 @@
  * damaged one is lost alone, is reported, and comes back from peers.
  */
 import { decodeShareKeys, encodeShareKeys, type ShareId, type ShareKeys } from '@cofolder/protocol'
-import type { Level } from 'level'
 import { openEntry, sealEntry } from './entry.ts'
 import {
   type DamagedEntry,
+  type Database,
   firstEntryKey,
   type LogEvents,
   logRange,
@@ -25,11 +25,8 @@ const keysKey = (share: ShareId, copy: string): string => `keys!${share}!${copy}
 
 /** A record that was lost: the keys alone still lead to the share, over its members and its own settings. */
 const unknownOrigin = (id: ShareId): ReplicaRecord => ({
-  id,
-  origin: 'joined',
-  at: 0,
-  relays: [],
-  devices: [],
+  ...{ id, origin: 'joined', at: 0, name: '' },
+  ...{ relays: [], devices: [], outbox: [] },
 })
 
 export interface StoredReplica {
@@ -43,10 +40,10 @@ export interface StoredReplicas {
 }
 
 export class ReplicaStore {
-  readonly #db: Level
+  readonly #db: Database
   readonly #level: ReplicaLevel
 
-  constructor(db: Level) {
+  constructor(db: Database) {
     this.#db = db
     this.#level = sublevelOf(db)
   }

@@ -102,7 +102,8 @@ export function createMemoryHub(): MemoryHub {
         device,
         messages: into.read(),
         async send(message) {
-          if (message.length > MAX_MESSAGE_BYTES) throw new NetworkError('refused', 'a message larger than allowed')
+          if (message.length > MAX_MESSAGE_BYTES)
+            throw new NetworkError('refused', 'a message larger than allowed')
           await out.write(message.slice())
         },
         close,

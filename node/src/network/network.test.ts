@@ -136,7 +136,9 @@ test('libp2p: garbage on the TCP port disturbs nobody', async () => {
   await using a = await overLibp2p(createDeviceKeys())
   await using b = await overLibp2p(createDeviceKeys())
   b.handle('/test/echo', echo)
-  const port = Number(/tcp\/(\d+)$/.exec(b.addresses().find((address) => !address.endsWith('/ws')) ?? '')?.[1])
+  const port = Number(
+    /tcp\/(\d+)$/.exec(b.addresses().find((address) => !address.endsWith('/ws')) ?? '')?.[1],
+  )
   for (let round = 0; round < 5; round++) {
     const socket = connectTcp(port, '127.0.0.1')
     socket.on('error', () => {})

@@ -8,7 +8,9 @@ import { ProtocolError } from '../errors.ts'
 
 /** Encodes with sorted map keys; object fields that are undefined are left out. */
 export function encodeCbor(value: unknown): Uint8Array {
-  return encode(value, { ignoreUndefinedProperties: true })
+  const bytes = encode(value, { ignoreUndefinedProperties: true })
+  // In Node long results are Buffers, which Yjs refuses and which compare as something else.
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
 /**

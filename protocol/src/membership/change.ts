@@ -157,7 +157,8 @@ export function openChange(root: Uint8Array, share: ShareId, value: Uint8Array):
   const nonce = sealed.subarray(0, NONCE_LENGTH)
   const plaintext = crypto.aesGcmOpen(sealKey(root), nonce, sealed.subarray(NONCE_LENGTH), utf8(share))
   if (!plaintext) throw new ProtocolError('wrong-key', 'the change is sealed under another key')
-  if (!equalBytes(nonce, nonceOf(root, plaintext))) throw new ProtocolError('malformed', 'sealed a second time')
+  if (!equalBytes(nonce, nonceOf(root, plaintext)))
+    throw new ProtocolError('malformed', 'sealed a second time')
   const [bytes, signatures] = decodeAs(SignedSchema, plaintext, MAX_CHANGE_BYTES)
   const message = concatBytes(SIGNATURE_CONTEXT, bytes)
   if (!signatures.every(([key, signature]) => crypto.ed25519Verify(key, message, signature))) {

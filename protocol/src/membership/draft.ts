@@ -1,6 +1,7 @@
 /** A share's membership while its log is folded: what one change does to it. */
-import type { DeviceCertificate } from '../identity/device.ts'
+
 import { inviteIdOf } from '../identity/derive.ts'
+import type { DeviceCertificate } from '../identity/device.ts'
 import type { DeviceId, InviteId, UserId } from '../ids.ts'
 import type { ChangeBody, MembershipChange } from './change.ts'
 import { has, type OrderedLog } from './order.ts'
@@ -224,7 +225,12 @@ function addMember(
   addDevice(draft, member, change, position)
 }
 
-function addDevice(draft: Draft, member: DraftMember, { certificate }: MembershipChange, position: number): void {
+function addDevice(
+  draft: Draft,
+  member: DraftMember,
+  { certificate }: MembershipChange,
+  position: number,
+): void {
   if (!certificate) return
   member.devices.set(certificate.device, certificate)
   if (!draft.devices.has(certificate.device)) {

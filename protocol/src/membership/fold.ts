@@ -2,12 +2,13 @@
  * Membership out of its log. Pure and deterministic: the same set of changes gives every replica the same members.
  * Where two changes did not know of each other, the one that takes something away wins.
  */
+
+import { inviteIdOf } from '../identity/derive.ts'
 import type { ChangeId, DeviceId, InviteId, ShareId, UserId } from '../ids.ts'
 import type { MembershipChange } from './change.ts'
 import { apply, type Draft, emptyDraft } from './draft.ts'
 import { concurrent, has, type OrderedLog, orderLog, pastOf } from './order.ts'
 import type { Member, MembershipState, OpenInvite, Role } from './state.ts'
-import { inviteIdOf } from '../identity/derive.ts'
 
 /** What a device may do with a batch that it wrote, knowing what it knew. */
 export type Standing =
@@ -30,7 +31,11 @@ export interface Membership {
    */
   basisOf(device: DeviceId): readonly ChangeId[]
   /** Of the author of a batch; not known while a change that the batch builds on has not arrived. */
-  standing(batch: { readonly device: DeviceId; readonly seq: number; readonly heads: readonly ChangeId[] }): Standing
+  standing(batch: {
+    readonly device: DeviceId
+    readonly seq: number
+    readonly heads: readonly ChangeId[]
+  }): Standing
 }
 
 const RANK: Record<Role, number> = { viewer: 1, editor: 2, owner: 3 }

@@ -67,7 +67,11 @@ export function promote(office: Office, user: UserId): SealedChange {
   const member = guest(office, user)
   const keys = office.epochs.get(office.state.epoch)
   const epochs = new Map(keys ? [[office.state.epoch, keys]] : [])
-  return sealed(office, { kind: 'promote', user, wraps: wrapsFor(office, epochs, devicesOf({ ...member, role: 'editor' })) })
+  return sealed(office, {
+    kind: 'promote',
+    user,
+    wraps: wrapsFor(office, epochs, devicesOf({ ...member, role: 'editor' })),
+  })
 }
 
 /** An editor's later writes do not count; a new epoch, of which he gets the keys to read. */
@@ -86,7 +90,9 @@ export function removeMember(office: Office, user: UserId): SealedChange {
   const member = office.state.members.get(user)
   if (!member) throw new ProtocolError('not-found', 'there is no such member')
   if (member.role === 'owner') throw new ProtocolError('forbidden', 'the owner cannot be removed')
-  const others = recipients(office, office.membership.invitesOf(user)).filter(({ id }) => !isDeviceOf(member, id))
+  const others = recipients(office, office.membership.invitesOf(user)).filter(
+    ({ id }) => !isDeviceOf(member, id),
+  )
   return sealed(office, {
     ...{ kind: 'remove', user, cutoffs: cutoffsOf(office, [member]) },
     ...nextEpoch(office, others),
@@ -94,11 +100,11 @@ export function removeMember(office: Office, user: UserId): SealedChange {
 }
 
 /** A new epoch for everybody who is in the share now. */
-export function rotate(office: Office, closing: ReadonlySet<InviteId> = new Set()): SealedChange {
+export function rotate(office: Office): SealedChange {
   const gone = [...office.state.members.values()].filter(({ status }) => status === 'left')
   return sealed(office, {
     ...{ kind: 'epoch', cutoffs: cutoffsOf(office, gone) },
-    ...nextEpoch(office, recipients(office, closing)),
+    ...nextEpoch(office, recipients(office, new Set())),
   })
 }
 

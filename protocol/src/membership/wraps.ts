@@ -32,7 +32,11 @@ export function wrapEpochs(
   forEditor: boolean,
 ): Uint8Array | undefined {
   if (!crypto.x25519(crypto.randomBytes(KEY_LENGTH), recipient)) return undefined
-  const list = [...epochs].map(([epoch, { key, writeSeed }]) => [epoch, key, forEditor ? (writeSeed ?? null) : null])
+  const list = [...epochs].map(([epoch, { key, writeSeed }]) => [
+    epoch,
+    key,
+    forEditor ? (writeSeed ?? null) : null,
+  ])
   return sealTo(recipient, encodeCbor(list), contextOf(share))
 }
 

@@ -19,7 +19,7 @@ import {
   ShareIdSchema,
 } from '../ids.ts'
 import { MAX_BATCH_BYTES, MAX_BATCH_RECORDS } from '../limits.ts'
-import { packRecord, unpackRecord } from './codec.ts'
+import { type AuthoredRecord, packRecords, unpackRecords } from './columns.ts'
 import type { ShareRecord } from './record.ts'
 
 const NONCE_LENGTH = 12
@@ -42,7 +42,7 @@ const BodySchema = v.strictObject({
   seq: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   at: MillisSchema,
   head: v.pipe(v.array(ChangeIdSchema), v.minLength(1), v.maxLength(MAX_HEADS)),
-  records: v.pipe(v.array(v.unknown()), v.minLength(1), v.maxLength(MAX_BATCH_RECORDS)),
+  records: v.unknown(),
 })
 
 /** A batch whose signature is right; whether its author may write it is for the membership to say. */
@@ -54,7 +54,7 @@ export interface OpenBatch {
   readonly at: number
   /** The latest membership changes about the author that he knew. */
   readonly heads: readonly ChangeId[]
-  readonly records: readonly ShareRecord[]
+  readonly records: readonly AuthoredRecord[]
 }
 
 /** Sealed bytes, taken apart but not opened. */
@@ -103,18 +103,22 @@ function encodedSize(record: ShareRecord): number {
 }
 
 export function sealBatch(
-  content: Omit<OpenBatch, 'id'> & { readonly share: ShareId },
+  content: Omit<OpenBatch, 'id' | 'records'> & {
+    readonly share: ShareId
+    readonly records: readonly ShareRecord[]
+  },
   keys: { readonly epoch: number; readonly batchKey: Uint8Array; readonly deviceSeed: Uint8Array },
 ): { batch: OpenBatch; value: Uint8Array } {
   const { share, device, seq, at, heads, records } = content
-  const body = encodeCbor({ share, device, seq, at, head: heads, records: records.map(packRecord) })
+  const body = encodeCbor({ share, device, seq, at, head: heads, records: packRecords(records) })
   const signature = crypto.ed25519Sign(keys.deviceSeed, concatBytes(SIGNATURE_CONTEXT, body))
   const nonce = crypto.randomBytes(NONCE_LENGTH)
   const plaintext = encodeCbor([body, signature])
   const sealed = crypto.aesGcmSeal(keys.batchKey, nonce, plaintext, associated(share, keys.epoch))
   const value = encodeCbor([1, keys.epoch, nonce, sealed])
   if (value.length > MAX_BATCH_BYTES) throw new ProtocolError('too-large', 'the records do not fit one batch')
-  return { batch: { id: batchIdOf(value), device, seq, at, heads, records }, value }
+  const authored = records.map((record) => ({ ...record, author: device }))
+  return { batch: { id: batchIdOf(value), device, seq, at, heads, records: authored }, value }
 }
 
 /** @throws ProtocolError `malformed` or `too-large` */
@@ -124,7 +128,11 @@ export function readSealedBatch(value: Uint8Array): SealedBatch {
 }
 
 /** Opens a batch; undefined when it is sealed under another key. @throws ProtocolError when it is not a right one. */
-export function openBatch(share: ShareId, { id, epoch, nonce, sealed }: SealedBatch, key: Uint8Array): OpenBatch | undefined {
+export function openBatch(
+  share: ShareId,
+  { id, epoch, nonce, sealed }: SealedBatch,
+  key: Uint8Array,
+): OpenBatch | undefined {
   const plaintext = crypto.aesGcmOpen(key, nonce, sealed, associated(share, epoch))
   if (!plaintext) return undefined
   const [bytes, signature] = decodeAs(SignedSchema, plaintext, MAX_BATCH_BYTES)
@@ -134,7 +142,7 @@ export function openBatch(share: ShareId, { id, epoch, nonce, sealed }: SealedBa
     throw new ProtocolError('bad-signature', 'the batch is not signed by its device')
   }
   const { device, seq, at } = body
-  return { id, device, seq, at, heads: head, records: records.map(unpackRecord) }
+  return { id, device, seq, at, heads: head, records: unpackRecords(records, device) }
 }
 
 function associated(share: ShareId, epoch: number): Uint8Array {

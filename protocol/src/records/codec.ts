@@ -1,6 +1,5 @@
 /**
- * Records as they travel: arrays without field names, which halves a share's size. A version's id follows from
- * the rest and is not sent.
+ * One record as it travels: an array without field names. A version's id follows from the rest and is not sent.
  */
 import * as v from 'valibot'
 import { parse } from '../encoding/cbor.ts'
@@ -26,7 +25,8 @@ const SYMLINK = 2
 const FOLDER = 3
 const DELETED = 4
 
-const KINDS: readonly NodeKind[] = ['file', 'folder', 'symlink']
+/** By the number that stands for each. */
+export const KINDS: readonly NodeKind[] = ['file', 'folder', 'symlink']
 const VersionFieldsSchema = v.omit(VersionRecordSchema, ['id'])
 
 export function packRecord(record: ShareRecord): readonly unknown[] {
@@ -57,7 +57,10 @@ export function unpackRecord(packed: unknown): ShareRecord {
       return { ...version, id: versionId(version) }
     }
     case SETTINGS:
-      return parse(SettingsRecordSchema, exactly(3, f, { type: 'settings', name: f[0], relays: f[1], at: f[2] }))
+      return parse(
+        SettingsRecordSchema,
+        exactly(3, f, { type: 'settings', name: f[0], relays: f[1], at: f[2] }),
+      )
     case PLACEMENT: {
       const placement = { type: 'placement', device: f[0], where: f[1], label: f[2], mode: f[3], at: f[4] }
       return parse(PlacementRecordSchema, exactly(5, f, placement))
@@ -98,7 +101,14 @@ function unpackContent(packed: unknown): unknown {
         const [size, sha256, infoHash, ...more] = list(segment)
         return exactly(0, more, { size, sha256, infoHash })
       })
-      return exactly(5, f, { kind: 'file', size: f[0], mtime: f[1], executable: f[2], sha256: f[3], segments })
+      return exactly(5, f, {
+        kind: 'file',
+        size: f[0],
+        mtime: f[1],
+        executable: f[2],
+        sha256: f[3],
+        segments,
+      })
     }
     case SYMLINK:
       return exactly(1, f, { kind: 'symlink', target: f[0] })

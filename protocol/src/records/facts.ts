@@ -1,19 +1,23 @@
 /** What the accepted records say, in the order-independent form that everything else reads. */
 import { encodeCbor } from '../encoding/cbor.ts'
 import type { DeviceId, NodeId, VersionId } from '../ids.ts'
-import type { AuthoredPlace, NodeFacts } from '../tree/facts.ts'
+import type { AuthoredPlace, FactsChange, NodeFacts } from '../tree/facts.ts'
 import type { AuthoredVersion } from '../tree/tree.ts'
 import { resolveHeads } from '../versions/graph.ts'
-import type { PlacementRecord, PlaceRecord, SettingsRecord, ShareRecord, VersionRecord } from './record.ts'
+import type { AuthoredRecord } from './columns.ts'
+import type { PlacementRecord, SettingsRecord } from './record.ts'
 
 export interface RecordFacts {
   /** Takes in the records of one batch. The order of batches does not matter. */
-  add(author: DeviceId, records: readonly ShareRecord[]): void
+  add(records: readonly AuthoredRecord[]): void
   /** Forgets everything. */
   clear(): void
-  /** Nodes with a place and at least one known content. Brought up to date by each call. */
-  nodes(): ReadonlyMap<NodeId, NodeFacts>
-  /** Live nodes with several heads, as of the last call of `nodes`. */
+  /** What became of nodes since the last call; undefined when there was a `clear` in between. */
+  refresh(): readonly FactsChange[] | undefined
+  /** Nodes with a place and at least one known content, as of the last `refresh`. */
+  nodes(): readonly NodeFacts[]
+  node(id: NodeId): NodeFacts | undefined
+  /** Live nodes with several heads, as of the last `refresh`. */
   readonly conflicted: ReadonlySet<NodeId>
   readonly versions: ReadonlyMap<VersionId, AuthoredVersion>
   versionsOf(node: NodeId): readonly AuthoredVersion[]
@@ -22,81 +26,103 @@ export interface RecordFacts {
   readonly placements: ReadonlyMap<DeviceId, PlacementRecord>
 }
 
+type AuthoredSettings = SettingsRecord & { readonly author: DeviceId }
+
 interface Collected {
+  readonly node: NodeId
   place: AuthoredPlace | undefined
-  versions: AuthoredVersion[]
+  versions: readonly AuthoredVersion[]
+  facts: NodeFacts | undefined
 }
+
+const NO_VERSIONS: readonly AuthoredVersion[] = []
 
 export function createRecordFacts(): RecordFacts {
   const collected = new Map<NodeId, Collected>()
   const versions = new Map<VersionId, AuthoredVersion>()
-  const nodes = new Map<NodeId, NodeFacts>()
   const conflicted = new Set<NodeId>()
-  const changed = new Set<NodeId>()
+  const changed = new Set<Collected>()
+  let isCleared = false
   const placements = new Map<DeviceId, PlacementRecord>()
-  let settings: { readonly record: SettingsRecord; readonly author: DeviceId } | undefined
+  let settings: AuthoredSettings | undefined
 
   const collectedOf = (node: NodeId): Collected => {
     let found = collected.get(node)
     if (!found) {
-      found = { place: undefined, versions: [] }
+      found = { node, place: undefined, versions: NO_VERSIONS, facts: undefined }
       collected.set(node, found)
     }
-    changed.add(node)
+    changed.add(found)
     return found
   }
 
-  const addPlace = (record: PlaceRecord, author: DeviceId) => {
-    const place = { ...record, author }
-    const found = collectedOf(record.node)
+  const addPlace = (place: AuthoredPlace) => {
+    const found = collectedOf(place.node)
     if (!found.place || comparePlaceRecords(place, found.place) > 0) found.place = place
   }
 
-  const addVersion = (record: VersionRecord, author: DeviceId) => {
-    const version = { ...record, author }
-    const found = collectedOf(record.node)
-    const known = versions.get(record.id)
+  const addVersion = (version: AuthoredVersion) => {
+    const found = collectedOf(version.node)
+    const known = versions.get(version.id)
     const kept = known ? mergeVersions(known, version) : version
-    versions.set(record.id, kept)
+    versions.set(version.id, kept)
     if (known) found.versions = found.versions.map((other) => (other.id === kept.id ? kept : other))
-    else found.versions.push(kept)
+    else found.versions = found.versions.length === 0 ? [kept] : [...found.versions, kept]
   }
 
-  const refresh = (node: NodeId) => {
-    const { place, versions: own } = collected.get(node) ?? { place: undefined, versions: [] }
+  const renew = (found: Collected): FactsChange => {
+    const { node, place, versions: own, facts: before } = found
     const heads = place && resolveHeads(own, place.at)
-    if (place && heads) nodes.set(node, { node, place, ...heads })
-    else nodes.delete(node)
+    found.facts = place && heads && { node, place, ...heads }
     if (heads?.alive && heads.heads.length > 1) conflicted.add(node)
     else conflicted.delete(node)
+    return { before, after: found.facts }
   }
 
   return {
-    add(author, records) {
+    add(records) {
       for (const record of records) {
-        if (record.type === 'place') addPlace(record, author)
-        else if (record.type === 'version') addVersion(record, author)
-        else if (record.type === 'placement') {
-          const known = placements.get(record.device)
-          if (!known || comparePlacements(record, known) > 0) placements.set(record.device, record)
-        } else if (!settings || compareSettings(record, author, settings) > 0) settings = { record, author }
+        switch (record.type) {
+          case 'place':
+            addPlace(record)
+            break
+          case 'version':
+            addVersion(record)
+            break
+          case 'placement': {
+            const known = placements.get(record.device)
+            if (!known || comparePlacements(record, known) > 0) placements.set(record.device, record)
+            break
+          }
+          case 'settings':
+            if (!settings || compareSettings(record, settings) > 0) settings = record
+        }
       }
     },
     clear() {
-      for (const map of [collected, versions, nodes, conflicted, changed, placements]) map.clear()
+      for (const map of [collected, versions, conflicted, changed, placements]) map.clear()
       settings = undefined
+      isCleared = true
+    },
+    refresh() {
+      const changes = Array.from(changed, renew)
+      changed.clear()
+      const complete = !isCleared
+      isCleared = false
+      return complete ? changes : undefined
     },
     nodes() {
-      for (const node of changed) refresh(node)
-      changed.clear()
+      const nodes: NodeFacts[] = []
+      for (const { facts } of collected.values()) if (facts) nodes.push(facts)
       return nodes
     },
+    node: (id) => collected.get(id)?.facts,
     conflicted,
     versions,
-    versionsOf: (node) => collected.get(node)?.versions ?? [],
+    versionsOf: (node) => collected.get(node)?.versions ?? NO_VERSIONS,
     placeOf: (node) => collected.get(node)?.place,
     get settings() {
-      return settings?.record
+      return settings
     },
     placements,
   }
@@ -115,16 +141,8 @@ function comparePlaceRecords(a: AuthoredPlace, b: AuthoredPlace): number {
   )
 }
 
-function compareSettings(
-  record: SettingsRecord,
-  author: DeviceId,
-  other: { readonly record: SettingsRecord; readonly author: DeviceId },
-): number {
-  return (
-    record.at - other.record.at ||
-    compareText(author, other.author) ||
-    compareText(JSON.stringify(record), JSON.stringify(other.record))
-  )
+function compareSettings(a: AuthoredSettings, b: AuthoredSettings): number {
+  return a.at - b.at || compareText(a.author, b.author) || compareText(JSON.stringify(a), JSON.stringify(b))
 }
 
 function comparePlacements(a: PlacementRecord, b: PlacementRecord): number {

@@ -6,6 +6,7 @@ import { ProtocolError } from '../errors.ts'
 import type { BatchId, DeviceId, ShareId, UserId } from '../ids.ts'
 import type { Membership, Standing } from '../membership/fold.ts'
 import { type OpenBatch, openBatch, readSealedBatch, type SealedBatch } from './batch.ts'
+import type { AuthoredRecord } from './columns.ts'
 import type { ShareRecord } from './record.ts'
 
 /** A batch that counts. */
@@ -15,7 +16,7 @@ export interface AcceptedBatch {
   readonly user: UserId
   /** Author's clock, milliseconds since the epoch. */
   readonly at: number
-  readonly records: readonly ShareRecord[]
+  readonly records: readonly AuthoredRecord[]
 }
 
 /** Keys to try on batches of an epoch. */
@@ -29,7 +30,10 @@ export interface Ledger {
   /** Tries again what was kept aside for want of a key. */
   unlock(keys: BatchKeys): void
   /** Decides about what was taken in since; about everything when `membership` is another than last time. */
-  judge(membership: Membership): { readonly added: readonly AcceptedBatch[]; readonly removed: readonly BatchId[] }
+  judge(membership: Membership): {
+    readonly added: readonly AcceptedBatch[]
+    readonly removed: readonly BatchId[]
+  }
   readonly accepted: ReadonlyMap<BatchId, AcceptedBatch>
   /** The greatest sequence number seen of a device; 0 when none. */
   lastSeq(device: DeviceId): number
@@ -44,6 +48,7 @@ export function createLedger(share: ShareId): Ledger {
   const opened = new Map<BatchId, OpenBatch>()
   /** All opened batches by device and sequence number; nearly always one each. */
   const slots = new Map<DeviceId, Map<number, OpenBatch[]>>()
+  const contested = new Map<string, readonly OpenBatch[]>()
   const accepted = new Map<BatchId, AcceptedBatch>()
   let unjudged: OpenBatch[] = []
   let judgedBy: Membership | undefined
@@ -58,7 +63,9 @@ export function createLedger(share: ShareId): Ledger {
       bySeq = new Map()
       slots.set(batch.device, bySeq)
     }
-    bySeq.set(batch.seq, [...slotOf(batch), batch])
+    const slot = [...slotOf(batch), batch]
+    bySeq.set(batch.seq, slot)
+    if (slot.length > 1) contested.set(`${batch.device} ${batch.seq}`, slot)
     unjudged.push(batch)
   }
 
@@ -115,14 +122,12 @@ export function createLedger(share: ShareId): Ledger {
       return last
     },
     displaced(device) {
-      const found: OpenBatch[] = []
-      for (const slot of slots.get(device)?.values() ?? []) {
-        if (slot.length < 2 || !judgedBy) continue
-        for (const batch of slot) {
-          if (!accepted.has(batch.id) && countingUser(batch, judgedBy) !== undefined) found.push(batch)
-        }
-      }
-      return found
+      const membership = judgedBy
+      if (!membership) return []
+      const losers = [...contested.values()]
+        .flat()
+        .filter((batch) => batch.device === device && !accepted.has(batch.id))
+      return losers.filter((batch) => countingUser(batch, membership) !== undefined)
     },
   }
 }
@@ -132,7 +137,8 @@ function holderOf(slot: readonly OpenBatch[], membership: Membership): AcceptedB
   const sorted = slot.length > 1 ? slot.toSorted((a, b) => (a.id < b.id ? -1 : 1)) : slot
   for (const batch of sorted) {
     const user = countingUser(batch, membership)
-    if (user !== undefined) return { id: batch.id, device: batch.device, user, at: batch.at, records: batch.records }
+    if (user !== undefined)
+      return { id: batch.id, device: batch.device, user, at: batch.at, records: batch.records }
   }
   return undefined
 }

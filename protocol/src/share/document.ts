@@ -1,22 +1,26 @@
 /** A share's document over one replica: questions, writing, and the changes of membership. */
 import { ProtocolError } from '../errors.ts'
 import type { NodeId, UserId } from '../ids.ts'
-import { changeIdOf, openChange, type SealedChange, sealChange } from '../membership/change.ts'
-import { foldMembership } from '../membership/fold.ts'
+import type { InvitePayload } from '../invites/payload.ts'
+import { type ChangeBody, type SealedChange, sealChange } from '../membership/change.ts'
 import * as office from '../membership/office.ts'
 import type { MembershipState } from '../membership/state.ts'
 import { wrapEpochs } from '../membership/wraps.ts'
-import { crypto } from '#crypto'
 import type { SettingsRecord } from '../records/record.ts'
-import { type LayoutMemo, type MergedTree, mergeTree } from '../tree/merge.ts'
+import { type MergedTree, mergeTree } from '../tree/merge.ts'
+import { patchTree } from '../tree/patch.ts'
 import { oldestFirst } from '../versions/graph.ts'
 import { settle } from '../versions/settle.ts'
-import type { InvitePayload } from '../invites/payload.ts'
 import { createOutbox } from './outbox.ts'
 import type { Replica } from './replica.ts'
 import type { ShareDocument } from './share.ts'
 import { submit } from './submission.ts'
-import { writeRecords } from './writing.ts'
+import { rewriteDisplaced, sealRecords } from './writing.ts'
+
+/** Nodes that changed, up to which the tree is patched rather than merged anew. */
+const MAX_PATCHED = 256
+/** Devices an invite names as places to look for the share. */
+const MAX_HINTS = 32
 
 export type ShareSettings = Pick<SettingsRecord, 'name' | 'relays'>
 
@@ -31,17 +35,20 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
   const { identity, keyring, facts, ledger } = replica
   const { share, root, adminSeed } = keyring.keys
   const outbox = createOutbox(replica, options.outbox ?? [])
-  const memo: LayoutMemo = new Map()
   let merged: MergedTree | undefined
   let mergedAt = -1
   let namedBy = replica.membership
 
   const mergedNow = (): MergedTree => {
     if (merged && mergedAt === replica.revision) return merged
-    if (namedBy !== replica.membership) memo.clear()
+    // Conflict names hold the names of members.
+    const last = namedBy === replica.membership ? merged : undefined
     namedBy = replica.membership
     mergedAt = replica.revision
-    merged = mergeTree(facts.nodes().values(), replica.personOf, memo)
+    const changes = facts.refresh()
+    const isSmall = changes !== undefined && changes.length <= MAX_PATCHED
+    const patched = last && isSmall ? patchTree(last, changes, replica.personOf) : undefined
+    merged = patched ?? mergeTree(facts.nodes(), replica.personOf, last)
     return merged
   }
 
@@ -79,8 +86,6 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
     return { name, relays }
   }
 
-  const rewriteDisplaced = writeAgain(replica, (records) => document.write(records))
-
   const document: ShareDocument = {
     id: share,
     doc: replica.doc,
@@ -106,7 +111,9 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
       return outbox.values()
     },
     get introduction() {
-      const own = [...replica.log.values()].filter(({ certificate }) => certificate?.device === identity.deviceId)
+      const own = [...replica.log.values()].filter(
+        ({ certificate }) => certificate?.device === identity.deviceId,
+      )
       return [...own.flatMap(({ id }) => replica.changes.value(id) ?? []), ...outbox.changes()]
     },
     tree: () => mergedNow().tree,
@@ -116,15 +123,14 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
     placedAt: (node) => facts.placeOf(node)?.at ?? 0,
 
     write(records, at = Date.now()) {
-      const batches = writeRecords(replica, records, { at, after: outbox.lastSeq })
-      if (replica.role === 'viewer') for (const { batch, value } of batches) outbox.add(value, batch)
+      const batches = sealRecords(replica, records, { at, after: outbox.lastSeq() })
+      if (replica.role === 'viewer') for (const { value } of batches) outbox.add(value)
       else replica.insert({ batches })
     },
     settle() {
       const { collisions } = mergedNow()
-      const nodes = facts.nodes()
       return settle({
-        conflicts: [...facts.conflicted].flatMap((node) => nodes.get(node) ?? []),
+        conflicts: [...facts.conflicted].flatMap((node) => facts.node(node) ?? []),
         collisions,
         versions: facts.versions,
         isKnown: (node: NodeId) => facts.placeOf(node) !== undefined,
@@ -146,10 +152,7 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
       }
     },
     revokeInvite(invite, at) {
-      const now = officeAt(at)
-      // The new epoch first is made with what is known now, so it must leave the closed invite out itself.
-      const revoked = office.revokeInvite(now, invite)
-      replica.insert({ changes: [revoked.value] })
+      replica.insert({ changes: [office.revokeInvite(officeAt(at), invite).value] })
       replica.insert({ changes: [office.rotate(officeAt(at)).value] })
     },
     setRole(user, role, at) {
@@ -166,13 +169,20 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
     leave(at) {
       if (replica.role === undefined) throw new ProtocolError('forbidden', 'not a member of the share')
       if (replica.role === 'owner') throw new ProtocolError('forbidden', 'the owner cannot leave his share')
-      const body = { kind: 'leave', share, at, prev: [...stateNow().heads], user: identity.userId } as const
+      const body: ChangeBody = {
+        kind: 'leave',
+        share,
+        at,
+        prev: [...stateNow().heads],
+        user: identity.userId,
+      }
       return publish(sealChange(root, body, [identity.user.seed]))
     },
     addDevice(at) {
       const { state } = replica.membership
       const member = state?.members.get(identity.userId)
-      if (!state || member?.status !== 'active') throw new ProtocolError('forbidden', 'not a member of the share')
+      if (!state || member?.status !== 'active')
+        throw new ProtocolError('forbidden', 'not a member of the share')
       const { certificate } = identity
       const wrap = wrapEpochs(certificate.agreementKey, share, keyring.keys.epochs, member.role !== 'viewer')
       const change = sealChange(
@@ -190,13 +200,11 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
     submit: (signed) => submit(replica, signed),
 
     onChange: (listener) => replica.onChange(listener),
-    close() {
-      rewriteDisplaced.stop()
-      replica.close()
-    },
+    close: () => replica.close(),
     [Symbol.dispose]() {
       document.close()
     },
   }
+  rewriteDisplaced(replica, (records) => document.write(records))
   return document
 }

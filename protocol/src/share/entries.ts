@@ -2,14 +2,15 @@
  * One root map of a share's Y.Doc: values under their own hash. Anybody who can send updates may put anything in
  * and take anything out, so a value counts only under the right key, and what is guarded outlives its removal.
  */
-import * as Y from 'yjs'
+import type * as Y from 'yjs'
 import { equalBytes, toBase64url } from '../bytes.ts'
 import { shortHash } from '../identity/derive.ts'
 
 export interface Entries {
-  readonly map: Y.Map<unknown>
+  /** Keys that were changed by anybody since the last call; at first, all. */
+  touched(): readonly string[]
   /** Right values among these keys that were not seen before. */
-  take(keys: Iterable<string | null>): { readonly id: string; readonly value: Uint8Array }[]
+  take(keys: Iterable<string>): { readonly id: string; readonly value: Uint8Array }[]
   /** Adds a value under its hash, which is returned. To be called within a transaction. */
   put(value: Uint8Array): string
   /** From now on the value is put back when it vanishes. */
@@ -27,6 +28,11 @@ export function openEntries(doc: Y.Doc, name: string, maxBytes: number): Entries
   const seen = new Map<string, Uint8Array>()
   const guarded = new Set<string>()
   const missing = new Set<string>()
+  let touched = new Set<string>(map.keys())
+  map.observe(({ keysChanged }) => {
+    // A list item that somebody puts into a map has no key.
+    for (const key of keysChanged) if (typeof key === 'string') touched.add(key)
+  })
 
   const isRight = (id: string, value: unknown): value is Uint8Array =>
     value instanceof Uint8Array && value.length <= maxBytes && toBase64url(shortHash(value)) === id
@@ -41,12 +47,14 @@ export function openEntries(doc: Y.Doc, name: string, maxBytes: number): Entries
   }
 
   return {
-    map,
+    touched() {
+      const keys = [...touched]
+      touched = new Set()
+      return keys
+    },
     take(keys) {
       const fresh: { id: string; value: Uint8Array }[] = []
       for (const id of keys) {
-        // A list item under a map has no key.
-        if (id === null) continue
         if (seen.has(id)) {
           check(id)
           continue

@@ -1,8 +1,9 @@
 /** The epoch keys a device holds, and those it learns from the membership log. */
-import { equalBytes } from '../bytes.ts'
-import { deviceAgreement, type Identity } from '../identity/identity.ts'
-import { inviteIdOf } from '../identity/derive.ts'
+
 import { crypto } from '#crypto'
+import { equalBytes } from '../bytes.ts'
+import { inviteIdOf } from '../identity/derive.ts'
+import { deviceAgreement, type Identity } from '../identity/identity.ts'
 import type { ChangeId } from '../ids.ts'
 import type { Membership } from '../membership/fold.ts'
 import { inviteAgreementSecret, unwrapEpochs } from '../membership/wraps.ts'
@@ -37,7 +38,7 @@ export function createKeyring(identity: Identity, initial: ShareKeys): Keyring {
     const candidate = { keys: merged, batchKey: known?.batchKey ?? batchKey(learnt.key) }
     const others = list.filter((other) => other !== known)
     candidates.set(epoch, holds || list[0] === known ? [candidate, ...others] : [...others, candidate])
-    return known === undefined || known.keys.writeSeed === undefined !== (writeSeed === undefined)
+    return known === undefined || (known.keys.writeSeed === undefined) !== (writeSeed === undefined)
   }
   for (const [epoch, held] of initial.epochs) add(epoch, held, true)
 

@@ -63,7 +63,7 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
   let membership = foldMembership(share, log)
   let revision = 0
 
-  const takeChanges = (keys: Iterable<string | null>): boolean => {
+  const takeChanges = (keys: Iterable<string>): boolean => {
     let grown = false
     for (const { id, value } of changes.take(keys)) {
       try {
@@ -87,18 +87,15 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
       facts.clear()
       batchDigest.clear()
     }
-    for (const { id, device, records } of removed.length > 0 ? ledger.accepted.values() : added) {
-      facts.add(device, records)
+    for (const { id, records } of removed.length > 0 ? ledger.accepted.values() : added) {
+      facts.add(records)
       batchDigest.add(id)
     }
     return { added, withdrawn: removed.length > 0 }
   }
 
   /** Takes in what stands under these keys; tells the listeners when that made a difference. */
-  const absorb = (
-    keys: { changes: Iterable<string | null>; batches: Iterable<string | null> },
-    local: boolean,
-  ): void => {
+  const absorb = (keys: { changes: Iterable<string>; batches: Iterable<string> }, local: boolean): void => {
     const grown = takeChanges(keys.changes)
     if (grown) membership = foldMembership(share, log)
     const learnt = grown && keyring.learn(membership)
@@ -118,10 +115,7 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
   const mayWrite = () => roleNow() === 'owner' || roleNow() === 'editor'
 
   const onTransaction = (transaction: Y.Transaction) => {
-    const changed = {
-      changes: transaction.changed.get(changes.map) ?? [],
-      batches: transaction.changed.get(batches.map) ?? [],
-    }
+    const changed = { changes: changes.touched(), batches: batches.touched() }
     try {
       absorb(changed, transaction.origin === ownWrite)
     } finally {
@@ -133,7 +127,7 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
     }
   }
 
-  absorb({ changes: changes.map.keys(), batches: batches.map.keys() }, false)
+  absorb({ changes: changes.touched(), batches: batches.touched() }, false)
   doc.on('afterTransaction', onTransaction)
 
   return {

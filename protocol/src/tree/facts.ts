@@ -14,6 +14,12 @@ export interface NodeFacts extends NodeHeads {
   readonly place: AuthoredPlace
 }
 
+/** What was known of a node at one time, and what is known now. */
+export interface FactsChange {
+  readonly before: NodeFacts | undefined
+  readonly after: NodeFacts | undefined
+}
+
 /** The order in which nodes claim names and places: the older first. */
 export function comparePlaces(a: NodeFacts, b: NodeFacts): number {
   return a.place.at - b.place.at || (a.node < b.node ? -1 : a.node > b.node ? 1 : 0)

@@ -4,25 +4,11 @@ import { comparePlaces, type NodeFacts } from './facts.ts'
 import { conflictName } from './names.ts'
 import type { TreeEntry } from './tree.ts'
 
-/** A node while the tree is built. */
-export interface Branch {
-  readonly facts: NodeFacts
-  readonly folder: boolean
-  /** Undefined under the root. */
-  parent: Branch | undefined
-  /** Live, or a folder that holds something live. */
-  shown: boolean
-  /** Folders from the root; 0 until known. */
-  depth: number
-  /** The visible ones. */
-  readonly children: Branch[]
-}
-
 /** A folder to lay out: the node it is shown as, and the visible children of all nodes shown as it. */
 export interface LaidFolder {
   readonly node: NodeId
   readonly path: string
-  readonly children: readonly Branch[]
+  readonly children: readonly NodeFacts[]
 }
 
 export interface FolderLayout {
@@ -30,8 +16,13 @@ export interface FolderLayout {
   /** What went into the layout, in this order. */
   readonly facts: readonly NodeFacts[]
   readonly entries: readonly TreeEntry[]
+  /** The folders among them. */
+  readonly folders: readonly TreeEntry[]
   readonly collisions: readonly (readonly NodeFacts[])[]
 }
+
+/** Shared by all entries without any. */
+const NONE: readonly NodeId[] = []
 
 /** One line of a folder: a file or link, or all folders of one name. */
 interface Claim {
@@ -47,38 +38,41 @@ export function layOut(
   personOf: (device: DeviceId) => string,
 ): FolderLayout {
   if (last && isCurrent(last, folder)) return last
-  const taken = new Set<string>()
+  const names = byName(folder.children)
   const entries: TreeEntry[] = []
   const collisions: (readonly NodeFacts[])[] = []
   const unnamed: Claim[] = []
-  for (const [name, claimants] of byName(folder.children)) {
-    taken.add(name)
-    const [holder, ...others] = Array.isArray(claimants) ? claimsOf(claimants) : [singleClaim(claimants)]
+  for (const [name, claimants] of names) {
+    if (!Array.isArray(claimants)) {
+      entries.push(entryOf(singleClaim(claimants), name, folder))
+      continue
+    }
+    const [holder, ...others] = claimsOf(claimants)
     if (!holder) continue
     entries.push(entryOf(holder, name, folder))
     if (others.length === 0) continue
     collisions.push([holder, ...others].map(({ facts }) => facts))
-    for (const other of others) unnamed.push(other)
+    unnamed.push(...others)
   }
-  const nameOf = conflictNames(taken, personOf)
+  const nameOf = conflictNames(new Set(unnamed.length > 0 ? names.keys() : []), personOf)
   for (const claim of unnamed.sort((a, b) => comparePlaces(a.facts, b.facts))) {
     entries.push(entryOf(claim, nameOf(claim), folder))
   }
-  return { path: folder.path, facts: folder.children.map(({ facts }) => facts), entries, collisions }
+  const folders = entries.filter(({ kind }) => kind === 'folder')
+  return { path: folder.path, facts: folder.children, entries, folders, collisions }
 }
 
 function isCurrent(layout: FolderLayout, folder: LaidFolder): boolean {
   if (layout.path !== folder.path || layout.facts.length !== folder.children.length) return false
-  for (let i = 0; i < layout.facts.length; i++)
-    if (layout.facts[i] !== folder.children[i]?.facts) return false
+  for (let i = 0; i < layout.facts.length; i++) if (layout.facts[i] !== folder.children[i]) return false
   return true
 }
 
 /** A list only where several claim one name: nearly every name has one claimant. */
-function byName(children: readonly Branch[]): Map<string, Branch | Branch[]> {
-  const names = new Map<string, Branch | Branch[]>()
+function byName(children: readonly NodeFacts[]): Map<string, NodeFacts | NodeFacts[]> {
+  const names = new Map<string, NodeFacts | NodeFacts[]>()
   for (const child of children) {
-    const { name } = child.facts.place
+    const { name } = child.place
     const found = names.get(name)
     if (!found) names.set(name, child)
     else if (Array.isArray(found)) found.push(child)
@@ -87,14 +81,15 @@ function byName(children: readonly Branch[]): Map<string, Branch | Branch[]> {
   return names
 }
 
-const singleClaim = ({ facts, folder }: Branch): Claim => ({ facts, folder, aliases: [] })
+const singleClaim = (facts: NodeFacts): Claim => ({ facts, folder: isFolder(facts), aliases: [] })
+
+const isFolder = (facts: NodeFacts): boolean => facts.head.content.kind === 'folder'
 
 /** The claims on one name, the holder first. Folders of one name are one claim, led by a live one if there is any. */
-function claimsOf(branches: readonly Branch[]): Claim[] {
-  const claims = branches.filter(({ folder }) => !folder).map(singleClaim)
-  const folders = branches
-    .filter(({ folder }) => folder)
-    .map(({ facts }) => facts)
+function claimsOf(claimants: readonly NodeFacts[]): Claim[] {
+  const claims = claimants.filter((facts) => !isFolder(facts)).map(singleClaim)
+  const folders = claimants
+    .filter(isFolder)
     .sort((a, b) => Number(b.alive) - Number(a.alive) || comparePlaces(a, b))
   const [first, ...aliases] = folders
   if (first) claims.push({ facts: first, folder: true, aliases })
@@ -129,6 +124,6 @@ function entryOf(claim: Claim, name: string, folder: LaidFolder): TreeEntry {
     placedAt: facts.place.at,
     head: facts.head,
     heads: facts.heads.map(({ id }) => id),
-    aliases: claim.aliases.map(({ node }) => node),
+    aliases: claim.aliases.length === 0 ? NONE : claim.aliases.map(({ node }) => node),
   }
 }

@@ -5,8 +5,9 @@
 import type { DeviceId, NodeId } from '../ids.ts'
 import { ROOT_NODE } from '../ids.ts'
 import { comparePlaces, type NodeFacts } from './facts.ts'
-import { type Branch, type FolderLayout, type LaidFolder, layOut } from './layout.ts'
-import type { ShareTree, TreeEntry } from './tree.ts'
+import { type FolderLayout, layOut } from './layout.ts'
+import { overlay } from './overlay.ts'
+import type { ShareTree } from './tree.ts'
 
 /** Folders deeper than this hang under the root: bounds the length of paths and the work of whoever walks them. */
 export const MAX_TREE_DEPTH = 512
@@ -15,74 +16,70 @@ export interface MergedTree {
   readonly tree: ShareTree
   /** Nodes that claim one name in one folder, the rightful holder first; folders shown as one count once. */
   readonly collisions: readonly (readonly NodeFacts[])[]
+  /** By the node each folder is shown as. */
+  readonly layouts: ReadonlyMap<NodeId, FolderLayout>
+  readonly folders: ReadonlyMap<NodeId, Branch>
+  readonly root: Branch
+}
+
+/** A folder while the tree is built. */
+export interface Branch {
+  /** Undefined for the root. */
+  readonly facts: NodeFacts | undefined
+  parent: Branch | undefined
+  /** Live, or holds something live. */
+  shown: boolean
+  /** 0 for the root; undefined until known. */
+  depth: number | undefined
+  /** The visible ones, of all kinds. */
+  children: NodeFacts[]
 }
 
 /**
- * Layouts of the last merge by folder, reused where nothing that went into them changed. Belongs to one share;
- * empty it when the names of members change.
+ * Merges all that is known. `last` is an earlier merge of the same share with the same names of members: what
+ * has not changed since is taken over. It makes no difference to the result.
  */
-export type LayoutMemo = Map<NodeId, FolderLayout>
-
 export function mergeTree(
-  nodes: Iterable<NodeFacts>,
+  nodes: readonly NodeFacts[],
   personOf: (device: DeviceId) => string,
-  memo: LayoutMemo = new Map(),
+  last?: MergedTree,
 ): MergedTree {
-  const branches = grow(nodes)
-  cutCycles(branches)
-  limitDepth(branches)
-  const top = show(branches)
-
-  const byPath = new Map<string, TreeEntry>()
-  const byNode = new Map<NodeId, TreeEntry>()
-  const collisions: (readonly NodeFacts[])[] = []
-  const used = new Set<NodeId>()
-  const open: LaidFolder[] = [{ node: ROOT_NODE, path: '', children: top }]
-  for (let folder = open.pop(); folder; folder = open.pop()) {
-    const layout = layOut(folder, memo.get(folder.node), personOf)
-    memo.set(folder.node, layout)
-    used.add(folder.node)
-    for (const entry of layout.entries) {
-      byPath.set(entry.path, entry)
-      byNode.set(entry.node, entry)
-      for (const alias of entry.aliases) byNode.set(alias, entry)
-      if (entry.kind === 'folder')
-        open.push({ node: entry.node, path: entry.path, children: within(entry, branches) })
-    }
-    for (const collision of layout.collisions) collisions.push(collision)
-  }
-  for (const node of memo.keys()) if (!used.has(node)) memo.delete(node)
-  return { tree: { byPath, byNode }, collisions }
+  const root: Branch = { facts: undefined, parent: undefined, shown: true, depth: 0, children: [] }
+  const folders = growFolders(nodes, root)
+  cutCycles(folders, root)
+  for (const folder of folders.values()) depthOf(folder, root)
+  showLive(nodes, folders, root)
+  const layouts = layOutAll(folders, root, personOf, last)
+  return { ...mergedOf(layouts, last), folders, root }
 }
 
-/** Only folders carry anything, so a dead file is of no interest; a dead folder may hold what is alive. */
-function grow(nodes: Iterable<NodeFacts>): Map<NodeId, Branch> {
-  const branches = new Map<NodeId, Branch>()
+const isFolder = (facts: NodeFacts): boolean => facts.head.content.kind === 'folder'
+
+/** All folders, dead ones too: they may hold what is alive. */
+function growFolders(nodes: readonly NodeFacts[], root: Branch): Map<NodeId, Branch> {
+  const folders = new Map<NodeId, Branch>()
   for (const facts of nodes) {
-    const folder = facts.head.content.kind === 'folder'
-    if (!folder && !facts.alive) continue
-    if (facts.node === ROOT_NODE) continue
-    branches.set(facts.node, { facts, folder, parent: undefined, shown: false, depth: 0, children: [] })
+    if (isFolder(facts) && facts.node !== ROOT_NODE) {
+      folders.set(facts.node, { facts, parent: root, shown: false, depth: undefined, children: [] })
+    }
   }
-  for (const branch of branches.values()) {
-    const parent = branches.get(branch.facts.place.parent)
-    if (parent?.folder) branch.parent = parent
+  for (const branch of folders.values()) {
+    if (branch.facts) branch.parent = folders.get(branch.facts.place.parent) ?? root
   }
-  return branches
+  return folders
 }
 
-/** In each cycle the newest place falls back to the root; every node is in one cycle at most. */
-function cutCycles(branches: ReadonlyMap<NodeId, Branch>): void {
-  const sound = new Set<Branch>()
-  for (const start of branches.values()) {
-    if (!start.folder) continue
+/** In each cycle the newest place falls back to the root; every folder is in one cycle at most. */
+function cutCycles(folders: ReadonlyMap<NodeId, Branch>, root: Branch): void {
+  const sound = new Set<Branch>([root])
+  for (const start of folders.values()) {
     const walked = new Set<Branch>()
     let at: Branch | undefined = start
     while (at && !sound.has(at) && !walked.has(at)) {
       walked.add(at)
       at = at.parent
     }
-    if (at && walked.has(at)) newestOf(at).parent = undefined
+    if (at && walked.has(at)) newestOf(at).parent = root
     for (const branch of walked) sound.add(branch)
   }
 }
@@ -90,39 +87,95 @@ function cutCycles(branches: ReadonlyMap<NodeId, Branch>): void {
 function newestOf(cycle: Branch): Branch {
   let newest = cycle
   for (let at = cycle.parent; at && at !== cycle; at = at.parent) {
-    if (comparePlaces(at.facts, newest.facts) > 0) newest = at
+    if (at.facts && newest.facts && comparePlaces(at.facts, newest.facts) > 0) newest = at
   }
   return newest
 }
 
-function limitDepth(branches: ReadonlyMap<NodeId, Branch>): void {
+function depthOf(folder: Branch, root: Branch): void {
   const above: Branch[] = []
-  for (const branch of branches.values()) {
-    for (let at: Branch | undefined = branch; at && at.depth === 0; at = at.parent) above.push(at)
-    for (let at = above.pop(); at; at = above.pop()) {
-      const depth = (at.parent?.depth ?? 0) + 1
-      if (depth > MAX_TREE_DEPTH) at.parent = undefined
-      at.depth = depth > MAX_TREE_DEPTH ? 1 : depth
-    }
+  for (let at: Branch | undefined = folder; at && at.depth === undefined; at = at.parent) above.push(at)
+  for (let at = above.pop(); at; at = above.pop()) {
+    if ((at.parent?.depth ?? 0) >= MAX_TREE_DEPTH) at.parent = root
+    at.depth = (at.parent?.depth ?? 0) + 1
   }
 }
 
-/** Marks what is visible, hands every folder its visible children, and returns those of the root. */
-function show(branches: ReadonlyMap<NodeId, Branch>): Branch[] {
-  const top: Branch[] = []
-  for (const branch of branches.values()) {
-    if (!branch.facts.alive) continue
-    for (let at: Branch | undefined = branch; at && !at.shown; at = at.parent) {
+/** Hands every folder its visible children. */
+function showLive(nodes: readonly NodeFacts[], folders: ReadonlyMap<NodeId, Branch>, root: Branch): void {
+  for (const facts of nodes) {
+    if (!facts.alive || facts.node === ROOT_NODE) continue
+    let at: Branch | undefined
+    if (isFolder(facts)) at = folders.get(facts.node)
+    else {
+      at = folders.get(facts.place.parent) ?? root
+      if ((at.depth ?? 0) >= MAX_TREE_DEPTH) at = root
+      at.children.push(facts)
+    }
+    while (at?.facts && !at.shown) {
       at.shown = true
-      if (at.parent) at.parent.children.push(at)
-      else top.push(at)
+      at.parent?.children.push(at.facts)
+      at = at.parent
     }
   }
-  return top
 }
 
-function within(entry: TreeEntry, branches: ReadonlyMap<NodeId, Branch>): readonly Branch[] {
-  const own = branches.get(entry.node)?.children ?? []
-  if (entry.aliases.length === 0) return own
-  return own.concat(...entry.aliases.map((alias) => branches.get(alias)?.children ?? []))
+function layOutAll(
+  folders: ReadonlyMap<NodeId, Branch>,
+  root: Branch,
+  personOf: (device: DeviceId) => string,
+  last: MergedTree | undefined,
+): Map<NodeId, FolderLayout> {
+  const layouts = new Map<NodeId, FolderLayout>()
+  const open = [{ node: ROOT_NODE, path: '', children: root.children }]
+  for (let folder = open.pop(); folder; folder = open.pop()) {
+    const layout = layOut(folder, last?.layouts.get(folder.node), personOf)
+    layouts.set(folder.node, layout)
+    for (const entry of layout.folders) {
+      const own = folders.get(entry.node)?.children ?? []
+      const others = entry.aliases.map((alias) => folders.get(alias)?.children ?? [])
+      const children = others.length === 0 ? own : own.concat(...others)
+      open.push({ node: entry.node, path: entry.path, children })
+    }
+  }
+  return layouts
+}
+
+/** The tree that layouts make, starting from that of an earlier merge. */
+function mergedOf(
+  layouts: ReadonlyMap<NodeId, FolderLayout>,
+  last: MergedTree | undefined,
+): Pick<MergedTree, 'tree' | 'collisions' | 'layouts'> {
+  const outdated: FolderLayout[] = []
+  for (const [node, layout] of last?.layouts ?? []) if (layouts.get(node) !== layout) outdated.push(layout)
+  const fresh: FolderLayout[] = []
+  for (const [node, layout] of layouts) if (last?.layouts.get(node) !== layout) fresh.push(layout)
+  const collisions: (readonly NodeFacts[])[] = []
+  for (const layout of layouts.values()) collisions.push(...layout.collisions)
+  return { tree: indexed(last?.tree, outdated, fresh), collisions, layouts }
+}
+
+/** A tree without the entries of some layouts and with those of others. */
+export function indexed(
+  last: ShareTree | undefined,
+  outdated: readonly FolderLayout[],
+  fresh: readonly FolderLayout[],
+): ShareTree {
+  const byPath = overlay(last?.byPath)
+  const byNode = overlay(last?.byNode)
+  for (const { entries } of outdated) {
+    for (const entry of entries) {
+      byPath.remove(entry.path)
+      byNode.remove(entry.node)
+      for (const alias of entry.aliases) byNode.remove(alias)
+    }
+  }
+  for (const { entries } of fresh) {
+    for (const entry of entries) {
+      byPath.set(entry.path, entry)
+      byNode.set(entry.node, entry)
+      for (const alias of entry.aliases) byNode.set(alias, entry)
+    }
+  }
+  return { byPath: byPath.done(), byNode: byNode.done() }
 }

@@ -21,7 +21,7 @@ export interface NodeHeads {
 export function resolveHeads(versions: readonly AuthoredVersion[], placedAt: number): NodeHeads | undefined {
   const only = versions[0]
   if (versions.length === 1 && only) {
-    return only.content.kind === 'deleted' ? undefined : { alive: true, head: only, heads: [only] }
+    return only.content.kind === 'deleted' ? undefined : { alive: true, head: only, heads: versions }
   }
   const tops = headsOf(versions)
   const live = tops.filter((version) => version.content.kind !== 'deleted')

@@ -52,7 +52,10 @@ function settleHeads(facts: NodeFacts, input: SettleInput): ShareRecord[] {
 }
 
 /** Where a content came from: a version that only joined others has it from one of them. */
-function originOf(version: AuthoredVersion, versions: ReadonlyMap<VersionId, AuthoredVersion>): AuthoredVersion {
+function originOf(
+  version: AuthoredVersion,
+  versions: ReadonlyMap<VersionId, AuthoredVersion>,
+): AuthoredVersion {
   let origin = version
   for (;;) {
     const { content } = origin
@@ -85,7 +88,8 @@ function settleTwins(claimants: readonly NodeFacts[]): ShareRecord[] {
   const staying: NodeFacts[] = []
   for (const facts of claimants.toSorted(comparePlaces)) {
     const { content } = facts.head
-    if (!facts.alive || facts.heads.length > 1 || content.kind === 'folder' || content.kind === 'deleted') continue
+    if (!facts.alive || facts.heads.length > 1 || content.kind === 'folder' || content.kind === 'deleted')
+      continue
     if (!staying.some(({ head }) => sameContent(head.content, content))) {
       staying.push(facts)
       continue

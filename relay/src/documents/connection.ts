@@ -1,9 +1,8 @@
 /** One connection to a document: speaks the y-websocket protocol within the right it was admitted with. */
-import { type ShareId, submissionMessage } from '@cofolder/protocol'
+import type { ShareId } from '@cofolder/protocol'
 import type { RelayContext } from '../context.ts'
 import { RelayError } from '../errors.ts'
 import type { Counter } from '../http/metrics.ts'
-import { READER_GRACE } from '../limits.ts'
 import type { Inboxes } from '../messages/inbox.ts'
 import { createRateLimiter } from '../rates.ts'
 import type { Rights } from '../rights/rights.ts'
@@ -36,7 +35,7 @@ export function serveConnection(options: ConnectionOptions, opening: Promise<Liv
   const { limits, clock } = context
   const messages = createRateLimiter(limits.messages, 'messages', clock)
   const traffic = createRateLimiter(limits.messageTraffic, 'bytes', clock)
-  const reader = watchReader(member)
+  const reader = watchReader(member, limits.readerGrace)
 
   async function enter(): Promise<LiveDocument> {
     const document = await opening
@@ -44,8 +43,6 @@ export function serveConnection(options: ConnectionOptions, opening: Promise<Liv
     // The rights may have changed between the check of the token and now.
     if ((await rights.epoch(id)) !== member.epoch)
       throw new RelayError('forbidden', 'the rights have changed')
-    if (member.writes)
-      for (const { bytes } of await inboxes.list(id)) member.socket.send(submissionMessage(bytes))
     return document
   }
   const entered = enter()
@@ -81,7 +78,7 @@ export function serveConnection(options: ConnectionOptions, opening: Promise<Liv
  * Nothing a reader sends is stored. A reader may still be ahead of the writers, with an update it got from one of
  * them directly; one that no writer brings within a short time is an attempt to write.
  */
-function watchReader({ socket }: Member) {
+function watchReader({ socket }: Member, grace: number) {
   let unproven: Coverage | undefined
   let timer: NodeJS.Timeout | undefined
 
@@ -96,7 +93,7 @@ function watchReader({ socket }: Member) {
         timer = undefined
         unproven = undefined
         if (!proven) socket.refuse(new RelayError('forbidden', 'this token may read, not write'))
-      }, READER_GRACE)
+      }, grace)
     },
     close(): void {
       clearTimeout(timer)

@@ -15,27 +15,43 @@ export interface Coverage {
 
 export const emptyCoverage = (): Coverage => ({ structs: new ClockRanges(), deletes: new ClockRanges() })
 
+type DecodedUpdate = ReturnType<typeof Y.decodeUpdate>
+export type Struct = DecodedUpdate['structs'][number]
+export type Deletes = DecodedUpdate['ds']
+
 /** Decodes an update completely. @throws RelayError `malformed` when it is not a Yjs update. */
-export function coverageOf(update: Uint8Array): Coverage {
-  const coverage = emptyCoverage()
+export function decodeUpdate(update: Uint8Array): DecodedUpdate {
   try {
-    const { structs, ds } = Y.decodeUpdate(update)
+    const decoded = Y.decodeUpdate(update)
     let client = Number.POSITIVE_INFINITY
-    for (const struct of structs) {
-      const { id, length } = struct
+    for (const { id } of decoded.structs) {
       // As every encoder writes it. A client named twice would push out its other structs when updates are merged.
       if (id.client > client) throw new TypeError('clients are out of order')
       client = id.client
-      // A skip stands for structs that are missing.
-      if (!(struct instanceof Y.Skip)) coverage.structs.add(client, id.clock, id.clock + length)
     }
-    for (const [deleted, items] of ds.clients) {
-      for (const { clock, len } of items) coverage.deletes.add(deleted, clock, clock + len)
-    }
+    return decoded
   } catch (cause) {
     throw new RelayError('malformed', 'not a Yjs update', { cause })
   }
+}
+
+export function coverageIn(structs: readonly Struct[], deletes: Deletes): Coverage {
+  const coverage = emptyCoverage()
+  for (const struct of structs) {
+    const { id, length } = struct
+    // A skip stands for structs that are missing.
+    if (!(struct instanceof Y.Skip)) coverage.structs.add(id.client, id.clock, id.clock + length)
+  }
+  for (const [client, items] of deletes.clients) {
+    for (const { clock, len } of items) coverage.deletes.add(client, clock, clock + len)
+  }
   return coverage
+}
+
+/** @throws RelayError `malformed` when it is not a Yjs update. */
+export function coverageOf(update: Uint8Array): Coverage {
+  const { structs, ds } = decodeUpdate(update)
+  return coverageIn(structs, ds)
 }
 
 export function addCoverage(to: Coverage, more: Coverage): void {

@@ -6,7 +6,7 @@ import * as Y from 'yjs'
 import { RelayError } from '../errors.ts'
 import { createMemoryStorage } from '../storage/memory.ts'
 import { mergeAll } from './compaction.ts'
-import { coverageOf, decodeStored, encodeStored } from './coverage.ts'
+import { type Coverage, coverageOf, decodeStored, encodeStored } from './coverage.ts'
 import { DocumentLog } from './log.ts'
 import { encodePresence, Presence, readPresence } from './presence.ts'
 import { ClockRanges } from './ranges.ts'
@@ -27,8 +27,8 @@ const applied = (...updates: Uint8Array[]): Y.Doc => {
 }
 async function append(log: DocumentLog, update: Uint8Array): Promise<void> {
   const coverage = coverageOf(update)
-  const span = await log.append({ coverage, update })
-  log.note(span, coverage, span.size)
+  const stored = encodeStored({ coverage, update })
+  log.note(await log.append(stored), coverage, stored.length)
   log.compactSoon()
 }
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
@@ -115,13 +115,15 @@ test('a large update is cut into parts that say the same', () => {
     })
   })
   const whole = Y.mergeUpdates(docs.map(({ doc }) => Y.encodeStateAsUpdate(doc)))
-  const parts = splitUpdate(whole)
+  const stored = splitUpdate(whole)
+  const parts = stored.map(({ update }) => update)
+  const listed = ({ structs, deletes }: Coverage) => [[...structs], [...deletes]]
   assert.ok(parts.length >= 5 && parts.every((part) => part.length < 1_200_000))
-  for (const part of parts) coverageOf(part)
+  for (const { coverage, update } of stored) assert.deepEqual(listed(coverage), listed(coverageOf(update)))
   assert.deepEqual(contents(applied(...parts)), contents(applied(whole)))
   assert.deepEqual(contents(applied(mergeAll(parts))), contents(applied(whole)))
-  const small = whole.slice(0, 0)
-  assert.deepEqual(splitUpdate(small), [small])
+  const small = Y.encodeStateAsUpdate(new Y.Doc())
+  assert.equal(splitUpdate(small)[0]?.update, small)
 })
 
 test('a log answers what a replica lacks, whole or in part, and after compaction', async () => {

@@ -47,7 +47,7 @@ export function createDocuments(
     return held
   }
 
-  function release(id: ShareId, held: Open): void {
+  function letGo(id: ShareId, held: Open): void {
     held.holders--
     if (held.holders > 0) return
     if (open.get(id) === held) open.delete(id)
@@ -70,20 +70,22 @@ export function createDocuments(
     connect(webSocket, id, admission) {
       parts.sockets.serve(webSocket, (socket) => {
         const member: Member = { socket, writes: admission.right === 'write', epoch: admission.epoch }
+        const release = parts.rights.devices.hold(admission.device)
         let held: Open
         try {
           held = hold(id)
         } catch (error) {
           socket.fail(error)
-          return { onMessage() {}, onClose() {} }
+          return { onMessage() {}, onClose: release }
         }
         const connection = serveConnection({ id, member, context, metrics, ...parts }, held.document)
         return {
           onMessage: connection.onMessage,
           async onClose() {
+            release()
             const document = await connection.leave()
             if (document?.broken) forget(id, held)
-            release(id, held)
+            letGo(id, held)
           },
         }
       })

@@ -11,11 +11,10 @@ const NoticeSchema = v.variant('kind', [
     kind: v.literal('update'),
     /** The connection it came from. */
     origin: v.string(),
-    update: Bytes,
+    /** As it rests in the log. */
+    stored: Bytes,
     from: Count,
     to: Count,
-    /** Bytes of the log's entry. */
-    size: Count,
   }),
   v.object({ kind: v.literal('presence'), origin: v.string(), presence: Bytes }),
   /** Somebody new wants to know who is there. */

@@ -14,7 +14,7 @@ import type { RelayContext } from '../context.ts'
 import { RelayError } from '../errors.ts'
 import type { RelaySocket } from '../http/sockets.ts'
 import type { Subscription } from '../storage/storage.ts'
-import { type Coverage, coverageOf, readStateVector } from './coverage.ts'
+import { type Coverage, decodeStored, encodeStored, readStateVector, type StoredUpdate } from './coverage.ts'
 import { decodeNotice, documentTopic, encodeNotice, type Notice } from './fanout.ts'
 import { DocumentLog } from './log.ts'
 import { encodePresence, Presence, type PresenceEntry, readPresence } from './presence.ts'
@@ -102,14 +102,13 @@ export class LiveDocument {
 
   /** Stores an update and passes it on. @throws RelayError `malformed`, `full`, `unavailable`. */
   async take(member: Member, update: Uint8Array): Promise<void> {
-    const coverage = coverageOf(update)
-    if (this.#log.covers(coverage)) return
-    const parts = splitUpdate(update)
+    const parts = splitUpdate(update).filter(({ coverage }) => !this.#log.covers(coverage))
+    if (parts.length === 0) return
     if (this.#log.bytes + update.length > this.#context.limits.documentBytes)
       throw new RelayError('full', 'this document is as large as the relay allows')
     if (!this.#context.hasRoom()) throw new RelayError('full', 'the relay has no room left')
     // Known from now on, so that the same from another connection is not stored twice.
-    this.#log.expect(coverage)
+    for (const { coverage } of parts) this.#log.expect(coverage)
     await Promise.all(parts.map((part) => this.#append(member, part)))
   }
 
@@ -135,9 +134,10 @@ export class LiveDocument {
   #hear(notice: Notice): void {
     switch (notice.kind) {
       case 'update': {
-        this.#log.note(notice, coverageOf(notice.update), notice.size)
+        const { coverage, update } = decodeStored(notice.stored)
+        this.#log.note(notice, coverage, notice.stored.length)
         this.#log.compactSoon()
-        const message = updateMessage(notice.update)
+        const message = updateMessage(update)
         for (const { socket } of this.#members.values()) if (socket.id !== notice.origin) socket.send(message)
         return
       }
@@ -149,7 +149,11 @@ export class LiveDocument {
         return
       }
       case 'who':
-        if (!this.#members.has(notice.origin)) void this.#tellPresence('', this.#presence.all())
+        if (this.#members.has(notice.origin)) return
+        for (const [owner, entries] of this.#presence.byOwner()) {
+          if (!this.#members.has(owner)) continue
+          this.#tellPresence(owner, entries).catch((error: Error) => this.#context.log(error.message))
+        }
         return
       case 'submission': {
         const message = submissionMessage(notice.submission)
@@ -163,10 +167,11 @@ export class LiveDocument {
     }
   }
 
-  #append(member: Member, update: Uint8Array): Promise<void> {
+  #append(member: Member, part: StoredUpdate): Promise<void> {
     const origin = member.socket.id
-    const appending = this.#log.append({ coverage: coverageOf(update), update }).then(
-      ({ from, to, size }) => this.#publish({ kind: 'update', origin, update, from, to, size }),
+    const stored = encodeStored(part)
+    const appending = this.#log.append(stored).then(
+      ({ from, to }) => this.#publish({ kind: 'update', origin, stored, from, to }),
       (error: Error) => this.#fail(error),
     )
     this.#appending.add(appending)

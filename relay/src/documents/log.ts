@@ -65,10 +65,9 @@ export class DocumentLog {
     addCoverage(this.#known, coverage)
   }
 
-  /** Resolves once the update is durable. */
-  async append(stored: StoredUpdate): Promise<Span & { size: number }> {
-    const bytes = encodeStored(stored)
-    return { ...(await this.#storage.append(this.#name, bytes)), size: bytes.length }
+  /** Takes an encoded `StoredUpdate`; resolves once it is durable. */
+  append(stored: Uint8Array): Promise<Span> {
+    return this.#storage.append(this.#name, stored)
   }
 
   /** Takes notice of an entry that was appended, here or by another process. */

@@ -83,6 +83,14 @@ export class Presence {
     return gone.map(({ client, clock }) => ({ client, clock, state: GONE }))
   }
 
+  /** Who brought what. */
+  byOwner(): ReadonlyMap<string, readonly PresenceEntry[]> {
+    const owners = new Map<string, PresenceEntry[]>()
+    for (const { owner, entry } of this.#held.values())
+      owners.set(owner, [...(owners.get(owner) ?? []), entry])
+    return owners
+  }
+
   all(): readonly PresenceEntry[] {
     return [...this.#held.values()].map(({ entry }) => entry)
   }

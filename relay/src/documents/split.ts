@@ -1,14 +1,20 @@
 /** Cuts a large Yjs update into parts, each an update of its own, so that no stored entry and no message is large. */
 import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
+import {
+  type Coverage,
+  coverageIn,
+  type Deletes,
+  decodeUpdate,
+  emptyCoverage,
+  type StoredUpdate,
+  type Struct,
+} from './coverage.ts'
 
 /** Updates up to this size stay whole. */
 const WHOLE_BYTES = 2 * 1024 * 1024
 /** Size at which a part is closed; a single struct may make it larger. */
 const PART_BYTES = 1024 * 1024
-
-type DecodedUpdate = ReturnType<typeof Y.decodeUpdate>
-type Struct = DecodedUpdate['structs'][number]
 
 /** Structs of one client whose clocks follow each other, encoded. */
 interface Run {
@@ -19,14 +25,14 @@ interface Run {
   readonly encoder: Y.UpdateEncoderV1
 }
 
-/** The parts say together what the update says. */
-export function splitUpdate(update: Uint8Array): readonly Uint8Array[] {
-  if (update.length <= WHOLE_BYTES) return [update]
-  const { structs, ds } = Y.decodeUpdate(update)
-  const parts: Uint8Array[] = []
+/** The parts say together what the update says. @throws RelayError `malformed`. */
+export function splitUpdate(update: Uint8Array): readonly StoredUpdate[] {
+  const { structs, ds } = decodeUpdate(update)
+  if (update.length <= WHOLE_BYTES) return [{ coverage: coverageIn(structs, ds), update }]
+  const parts: StoredUpdate[] = []
   let runs: Run[] = []
   const closePart = (): void => {
-    if (runs.length > 0) parts.push(encodeRuns(runs))
+    if (runs.length > 0) parts.push({ coverage: coverageOfRuns(runs), update: encodeRuns(runs) })
     runs = []
   }
   for (const struct of structs) {
@@ -39,8 +45,14 @@ export function splitUpdate(update: Uint8Array): readonly Uint8Array[] {
     if (bytesOf(runs) >= PART_BYTES) closePart()
   }
   closePart()
-  if (ds.clients.size > 0) parts.push(encodeDeletes(ds))
+  if (ds.clients.size > 0) parts.push({ coverage: coverageIn([], ds), update: encodeDeletes(ds) })
   return parts
+}
+
+function coverageOfRuns(runs: readonly Run[]): Coverage {
+  const coverage = emptyCoverage()
+  for (const { client, from, to } of runs) coverage.structs.add(client, from, to)
+  return coverage
 }
 
 function begin(runs: Run[], { id }: Struct): Run {
@@ -71,7 +83,7 @@ function encodeRuns(runs: readonly Run[]): Uint8Array {
   return encoding.toUint8Array(out)
 }
 
-function encodeDeletes(deletes: DecodedUpdate['ds']): Uint8Array {
+function encodeDeletes(deletes: Deletes): Uint8Array {
   const out = encoding.createEncoder()
   encoding.writeVarUint(out, 0) // brings no structs
   encoding.writeVarUint(out, deletes.clients.size)

@@ -15,7 +15,8 @@ export function addressOf(request: IncomingMessage, trustProxy: boolean): string
 }
 
 /** Groups that limits count as one: an address, or the /64 that one IPv6 household has. */
-export function limitKey(address: string): string {
+export function limitKey(raw: string): string {
+  const address = raw.replace(MAPPED, '')
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.split('::')
   const left = head.split(':').filter((part) => part !== '')

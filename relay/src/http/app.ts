@@ -86,7 +86,13 @@ export function createApp(parts: AppParts): Hono<Env> {
   }
 
   const app = new Hono<Env>()
-  app.use(secureHeaders({ referrerPolicy: 'no-referrer', crossOriginResourcePolicy: 'cross-origin' }))
+  app.use(
+    secureHeaders({
+      referrerPolicy: 'no-referrer',
+      crossOriginResourcePolicy: 'cross-origin',
+      xFrameOptions: 'DENY',
+    }),
+  )
   app.use(cors({ origin: '*', exposeHeaders: ['Retry-After'], maxAge: CORS_AGE }))
   app.use(async (c, next) => {
     requests.take(keyOf(c))

@@ -8,7 +8,6 @@ import { secureHeaders } from 'hono/secure-headers'
 
 const PAGE_HEADERS = secureHeaders({
   referrerPolicy: 'no-referrer',
-  xFrameOptions: 'DENY',
   contentSecurityPolicy: {
     defaultSrc: ["'self'"],
     scriptSrc: ["'self'", "'wasm-unsafe-eval'"],

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { RelayLimits } from '../limits.ts'
-import { addressOf, limitKey } from './address.ts'
+import { limitKey } from './address.ts'
 import type { UpgradeHandler } from './upgrades.ts'
 
 /** Time for the request's head, in milliseconds: slower is an attempt to hold connections. */
@@ -21,8 +21,8 @@ export interface WebServer {
     onRequest: (request: IncomingMessage, response: ServerResponse) => void,
     onUpgrade: UpgradeHandler,
   ): void
-  /** No more connections; those that are open go on. */
-  stop(): void
+  /** Takes no more connections; resolves when those that are open have ended. */
+  stop(): Promise<void>
   close(): Promise<void>
 }
 
@@ -33,6 +33,7 @@ export async function listen(options: {
   /** Behind a proxy all connections come from one address. */
   readonly trustProxy: boolean
   readonly onRefused: (reason: string) => void
+  readonly log: (line: string) => void
 }): Promise<WebServer> {
   const { limits } = options
   const server = createServer({
@@ -73,7 +74,13 @@ export async function listen(options: {
 
   server.listen(options.port, options.host)
   await once(server, 'listening')
+  server.on('error', (error) => options.log(`http: ${error.message}`))
   const { port } = server.address() as AddressInfo
+  let stopped: Promise<void> | undefined
+  const stop = (): Promise<void> => {
+    stopped ??= new Promise((resolve) => server.close(() => resolve()))
+    return stopped
+  }
 
   return {
     port,
@@ -85,12 +92,9 @@ export async function listen(options: {
       server.on('request', onRequest)
       server.on('upgrade', onUpgrade)
     },
-    stop() {
-      server.close()
-    },
+    stop,
     async close() {
-      const closed = server.listening ? once(server, 'close') : undefined
-      server.close()
+      const closed = stop()
       for (const socket of sockets) socket.destroy()
       await closed
     },

@@ -2,10 +2,11 @@
  * WebSockets under the relay's limits: signs of life, messages one after the other with back-pressure, slow clients
  * cut off, refusals as close codes.
  */
+import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
 import type { RelayContext } from '../context.ts'
 import { asRelayError, CLOSE_CODE, RelayError } from '../errors.ts'
-import { CLOSE_GRACE } from '../limits.ts'
+import { CLOSE_GRACE, METER_INTERVAL } from '../limits.ts'
 
 /** Bytes of messages that may be in work for one client before no more are read. */
 const MAX_PENDING = 8 * 1024 * 1024
@@ -28,10 +29,9 @@ export interface RelaySocket {
   fail(error: unknown): void
 }
 
-export interface SocketHandlers {
+interface SocketHandlers {
   /** A RelayError it rejects with closes the socket. Called in order; without waiting for the one before. */
   onMessage(message: Uint8Array): Promise<void> | void
-  /** Must not reject. */
   onClose(): Promise<void> | void
 }
 
@@ -41,6 +41,8 @@ export interface Sockets {
   serve(socket: WebSocket, handlers: (socket: RelaySocket) => SocketHandlers): RelaySocket
   /** Only signs of life and closing, for a socket that somebody else reads. */
   watch(socket: WebSocket): void
+  /** Counts what comes in on the connection below, so that unfinished messages cannot fill the memory. */
+  meter(socket: WebSocket, connection: Socket): void
   close(): Promise<void>
 }
 
@@ -55,6 +57,8 @@ export function createSockets(context: RelayContext): Sockets {
   const { limits, refused } = context
   /** Sockets, and whether each gave a sign of life since it was last asked. */
   const alive = new Map<WebSocket, boolean>()
+  /** Connections, and how far they had been read when the last message was complete. */
+  const metered = new Map<WebSocket, { readonly connection: Socket; mark: number }>()
   /** What handlers do after a close. */
   const leaving = new Set<Promise<void>>()
   let nextId = 0
@@ -69,6 +73,32 @@ export function createSockets(context: RelayContext): Sockets {
     }
   }, limits.heartbeat)
   heartbeat.unref()
+
+  function cutOffLargest(): void {
+    const unfinished = [...metered].map(([socket, { connection, mark }]) => ({
+      socket,
+      bytes: connection.bytesRead - mark,
+    }))
+    let sum = unfinished.reduce((total, { bytes }) => total + bytes, 0)
+    if (sum <= limits.unfinishedBytes) return
+    for (const { socket, bytes } of unfinished.sort((a, b) => b.bytes - a.bytes)) {
+      if (sum <= limits.unfinishedBytes) break
+      refused.add(1, 'memory')
+      socket.terminate()
+      sum -= bytes
+    }
+  }
+  const metering = setInterval(cutOffLargest, METER_INTERVAL)
+  metering.unref()
+
+  function meter(socket: WebSocket, connection: Socket): void {
+    const reading = { connection, mark: connection.bytesRead }
+    metered.set(socket, reading)
+    socket.on('message', () => {
+      reading.mark = connection.bytesRead
+    })
+    socket.on('close', () => metered.delete(socket))
+  }
 
   function watch(socket: WebSocket): void {
     alive.set(socket, true)
@@ -143,7 +173,9 @@ export function createSockets(context: RelayContext): Sockets {
     })
     socket.on('close', () => {
       wake()
-      const done = Promise.resolve(handlers.onClose()).finally(() => leaving.delete(done))
+      const done = Promise.resolve(handlers.onClose())
+        .catch((error: Error) => context.log(`after a connection closed: ${error.message}`))
+        .finally(() => leaving.delete(done))
       leaving.add(done)
     })
     return relaySocket
@@ -155,8 +187,10 @@ export function createSockets(context: RelayContext): Sockets {
     },
     serve,
     watch,
+    meter,
     async close() {
       clearInterval(heartbeat)
+      clearInterval(metering)
       const gone = [...alive.keys()].map(
         (socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())),
       )

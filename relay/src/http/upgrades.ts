@@ -19,6 +19,7 @@ import { createRateLimiter } from '../rates.ts'
 import type { Rights } from '../rights/rights.ts'
 import type { Tracker } from '../tracker/tracker.ts'
 import { addressOf, limitKey } from './address.ts'
+import type { Sockets } from './sockets.ts'
 
 export const TRACKER_SOCKET_PATH = '/tracker'
 /** A mailbox's owner has nothing to say but hello. */
@@ -26,6 +27,7 @@ const MAILBOX_MESSAGE_BYTES = 4096
 
 export interface UpgradeParts {
   readonly context: RelayContext
+  readonly sockets: Sockets
   readonly rights: Rights
   readonly documents: Documents
   readonly mailboxes: Mailboxes
@@ -69,7 +71,7 @@ function below(path: string, base: string): string | undefined {
 const MAILBOXES = '/v1/mailbox'
 
 export function createUpgradeHandler(parts: UpgradeParts): UpgradeHandler {
-  const { context, rights, documents, mailboxes, tracker, circuit, trustProxy } = parts
+  const { context, sockets, rights, documents, mailboxes, tracker, circuit, trustProxy } = parts
   const { limits } = context
   const requests = createRateLimiter(limits.requests, 'connections', context.clock)
   const webSockets = (maxPayload: number): WebSocketServer =>
@@ -89,7 +91,10 @@ export function createUpgradeHandler(parts: UpgradeParts): UpgradeHandler {
     requests.take(limitKey(address))
     const path = pathOf(request)
     const open = (server: WebSocketServer, use: (webSocket: WebSocket) => void): void =>
-      server.handleUpgrade(request, socket, head, use)
+      server.handleUpgrade(request, socket, head, (webSocket) => {
+        sockets.meter(webSocket, request.socket)
+        use(webSocket)
+      })
 
     const document = below(path, relayPaths.documents)
     if (document !== undefined) {
@@ -100,8 +105,8 @@ export function createUpgradeHandler(parts: UpgradeParts): UpgradeHandler {
     const mailbox = below(path, MAILBOXES)
     if (mailbox !== undefined) {
       const user = parse(UserIdSchema, mailbox)
-      rights.admitToMailbox(tokenOf(request), user)
-      return open(forMailboxes, (webSocket) => mailboxes.push(webSocket, user))
+      const device = rights.admitToMailbox(tokenOf(request), user)
+      return open(forMailboxes, (webSocket) => mailboxes.push(webSocket, user, device))
     }
     if (path === TRACKER_SOCKET_PATH) {
       const remote = { address, port: request.socket.remotePort ?? 0 }

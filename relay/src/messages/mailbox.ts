@@ -1,9 +1,16 @@
 /** Mailboxes: sealed envelopes that anybody may send to a user, who fetches them or has them pushed. */
-import { encodeCbor, MAX_ENVELOPE_BYTES, type StoredMessage, type UserId } from '@cofolder/protocol'
+import {
+  type DeviceId,
+  encodeCbor,
+  MAX_ENVELOPE_BYTES,
+  type StoredMessage,
+  type UserId,
+} from '@cofolder/protocol'
 import type { WebSocket } from 'ws'
 import type { RelayContext } from '../context.ts'
 import type { Sockets } from '../http/sockets.ts'
 import { createRateLimiter } from '../rates.ts'
+import type { RecentDevices } from '../rights/devices.ts'
 import { createBoxes } from './box.ts'
 
 export interface Mailboxes {
@@ -12,12 +19,12 @@ export interface Mailboxes {
   list(user: UserId): Promise<StoredMessage[]>
   remove(user: UserId, id: string): Promise<boolean>
   /** Pushes what waits, then what comes. */
-  push(socket: WebSocket, user: UserId): void
+  push(socket: WebSocket, user: UserId, device: DeviceId): void
 }
 
 const topicOf = (user: UserId): string => `mailbox!${user}`
 
-export function createMailboxes(context: RelayContext, sockets: Sockets): Mailboxes {
+export function createMailboxes(context: RelayContext, sockets: Sockets, devices: RecentDevices): Mailboxes {
   const { limits, clock, storage, metrics } = context
   const boxes = createBoxes(context, 'mail', {
     depth: limits.mailboxDepth,
@@ -41,7 +48,8 @@ export function createMailboxes(context: RelayContext, sockets: Sockets): Mailbo
     },
     list: (user) => boxes.list(user),
     remove: (user, id) => boxes.remove(user, id),
-    push(socket, user) {
+    push(socket, user, device) {
+      const release = devices.hold(device)
       sockets.serve(socket, (client) => {
         // What comes while the stored ones are read waits, so that nothing is sent out of order.
         const early: Uint8Array[] = []
@@ -60,6 +68,7 @@ export function createMailboxes(context: RelayContext, sockets: Sockets): Mailbo
         return {
           onMessage() {},
           onClose() {
+            release()
             hear = () => {}
             subscribing
               .then((subscription) => subscription.close())

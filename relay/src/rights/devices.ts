@@ -1,10 +1,12 @@
-/** Devices that showed a valid token lately: who shows none gets no reservation. */
+/** Devices that showed a valid token lately, or are connected with one: others get no reservation. */
 import type { DeviceId } from '@cofolder/protocol'
 import type { RelayContext } from '../context.ts'
 
 export interface RecentDevices {
   readonly count: number
   saw(device: DeviceId): void
+  /** The device is connected, until the returned function is called. */
+  hold(device: DeviceId): () => void
   isRecent(device: DeviceId): boolean
 }
 
@@ -15,6 +17,9 @@ export function createRecentDevices({
   /** Until when; the device seen last is the last. */
   const until = new Map<DeviceId, number>()
 
+  /** How many connections each has. */
+  const held = new Map<DeviceId, number>()
+
   function forgetOld(): void {
     for (const [device, end] of until) {
       if (end > clock() && until.size <= limits.recentDevices) break
@@ -22,15 +27,26 @@ export function createRecentDevices({
     }
   }
 
+  function saw(device: DeviceId): void {
+    until.delete(device)
+    until.set(device, clock() + limits.recentDevice)
+    forgetOld()
+  }
+
   return {
     get count() {
       return until.size
     },
-    saw(device) {
-      until.delete(device)
-      until.set(device, clock() + limits.recentDevice)
-      forgetOld()
+    saw,
+    hold(device) {
+      held.set(device, (held.get(device) ?? 0) + 1)
+      return () => {
+        const left = (held.get(device) ?? 1) - 1
+        if (left > 0) held.set(device, left)
+        else held.delete(device)
+        saw(device)
+      }
     },
-    isRecent: (device) => (until.get(device) ?? 0) > clock(),
+    isRecent: (device) => held.has(device) || (until.get(device) ?? 0) > clock(),
   }
 }

@@ -35,7 +35,7 @@ export interface PutOptions {
   readonly expires?: number
 }
 
-export interface ValueStorage {
+interface ValueStorage {
   get(key: string): Promise<Uint8Array | undefined>
   /** Resolves once the value survives a crash of the machine. */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>

@@ -18,7 +18,7 @@ import { readSocketRequest } from './requests.ts'
 import { createPacketCheck } from './udp.ts'
 
 /** Where a request comes from. */
-export interface Remote {
+interface Remote {
   readonly address: string
   readonly port: number
 }

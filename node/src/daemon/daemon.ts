@@ -1,0 +1,270 @@
+/** The running node: opens the profile and every part, joins them, and closes them in reverse order. */
+import { type DeviceId, fromUtf8, type ShareId, utf8 } from '@cofolder/protocol'
+import { type Relay, startRelay } from '@cofolder/relay'
+import { startApi } from '../api/server.ts'
+import { contentKeyOf } from '../content/keys.ts'
+import { createContentService } from '../content/service.ts'
+import { createChangeBundler } from '../events/bundles.ts'
+import { openEventLog } from '../events/events.ts'
+import { openVersionStore } from '../history/version-store.ts'
+import { openReplicas, type Replica } from '../metadata/replicas.ts'
+import { type AddressBook, createNetwork } from '../network/libp2p.ts'
+import { type Database, openProfile, type Profile } from '../profile/profile.ts'
+import { createRelayClient } from '../relay-client/relay-client.ts'
+import { receiveLetter } from '../shares/accepting.ts'
+import { createIndex, createPlacements } from '../shares/placements.ts'
+import { openRecords } from '../shares/records.ts'
+import { resumeShares, type ShareContext } from '../shares/service.ts'
+import { watchShare } from '../shares/watching.ts'
+import { systemClock } from '../sync/clock.ts'
+import { nodeFileSystem } from '../sync/node-file-system.ts'
+import { reachableHost } from './addresses.ts'
+
+export interface DaemonOptions {
+  readonly home: string
+  readonly name?: string
+  readonly relays?: readonly string[]
+  /** Port of the API and the page; 0 picks one, undefined takes the one of last time. */
+  readonly port?: number
+  /** Where devices of others may connect: `0.0.0.0` or one address. */
+  readonly listenHost: string
+  readonly log: (line: string) => void
+}
+
+export interface Daemon extends AsyncDisposable {
+  /** Address of the page, with its token in the fragment. */
+  readonly page: string
+  /** Resolves when somebody asked the daemon to stop. */
+  readonly stopRequested: Promise<void>
+  close(): Promise<void>
+}
+
+/** Addresses that worked, per device, in the profile's database. */
+function openAddressBook(db: Database): AddressBook {
+  const book = db.sublevel<string, Uint8Array>('addresses', { keyEncoding: 'utf8', valueEncoding: 'view' })
+  return {
+    async get(device) {
+      const value = await book.get(device)
+      return value === undefined ? [] : fromUtf8(value).split('\n')
+    },
+    put: (device, addresses) => book.put(device, utf8(addresses.join('\n'))),
+  }
+}
+
+/** The embedded relay on the ports of last time, or on others where those are taken. */
+async function startEmbeddedRelay(profile: Profile, options: DaemonOptions): Promise<Relay> {
+  const { ports } = profile.settings
+  const common = {
+    host: options.listenHost,
+    dataDir: profile.path('relay'),
+    log: (line: string) => options.log(`relay: ${line}`),
+  }
+  const publicUrl = (port: number): string => `http://${reachableHost(options.listenHost)}:${port}`
+  const start = (port: number, libp2pPort: number, udpPort: number): Promise<Relay> =>
+    startRelay({
+      ...common,
+      port,
+      libp2pPort,
+      udpPort,
+      ...(port === 0 ? {} : { publicUrl: publicUrl(port) }),
+    })
+  const wanted = [ports.relay ?? 0, ports.relayPeer ?? 0, ports.tracker ?? 0] as const
+  let relay = await start(...wanted).catch((error: unknown) => {
+    if (wanted[0] === 0) throw error
+    return start(0, 0, 0)
+  })
+  const port = Number(new URL(relay.tracker.http).port || new URL(relay.url).port)
+  if (wanted[0] === 0 && new URL(relay.url).hostname !== reachableHost(options.listenHost)) {
+    // Only now is the port known that its public address names.
+    await relay.close()
+    relay = await start(port, 0, 0)
+  }
+  const relayPeer = Number(/\/tcp\/(\d+)/.exec(relay.libp2p[0] ?? '')?.[1] ?? 0)
+  const tracker = Number(new URL(relay.tracker.udp).port || 0)
+  await profile.saveSettings({
+    ...profile.settings,
+    ports: { ...profile.settings.ports, relay: port, relayPeer, tracker },
+  })
+  return relay
+}
+
+/** Starts everything; what was started is closed again when a later part fails. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const stack = new AsyncDisposableStack()
+  try {
+    return await compose(stack, options)
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
+}
+
+async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Promise<Daemon> {
+  const { log } = options
+  const complain = (error: Error): void => log(`${error.name}: ${error.message}`)
+  const profile = stack.use(
+    await openProfile(options.home, {
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.relays === undefined ? {} : { relays: options.relays }),
+    }),
+  )
+  const { db, identity } = profile
+  const events = stack.adopt(await openEventLog(db), (opened) => opened.close())
+  const embedded =
+    profile.settings.relays.length === 0 ? stack.use(await startEmbeddedRelay(profile, options)) : undefined
+  const relays = (): readonly string[] => (embedded ? [embedded.url] : profile.settings.relays)
+
+  const startNetwork = (port: number) =>
+    createNetwork({
+      device: identity.device,
+      listenHost: options.listenHost,
+      port,
+      addressBook: openAddressBook(db),
+      mdns: options.listenHost !== '127.0.0.1',
+      onError: complain,
+    })
+  const peerPort = profile.settings.ports.peer ?? 0
+  const network = stack.use(
+    await startNetwork(peerPort).catch((error: unknown) => {
+      if (peerPort === 0) throw error
+      return startNetwork(0)
+    }),
+  )
+  const ownPort = Number(
+    /\/tcp\/(\d+)$/.exec(network.addresses().find((address) => /\/tcp\/\d+$/.test(address)) ?? '')?.[1] ?? 0,
+  )
+  await profile.saveSettings({ ...profile.settings, ports: { ...profile.settings.ports, peer: ownPort } })
+
+  const history = stack.use(await openVersionStore({ dir: profile.path('versions'), db, clock: systemClock }))
+  const replicas = stack.use(
+    await openReplicas({
+      db,
+      identity,
+      network,
+      clock: Date.now,
+      relays,
+      relayClient: (url) => createRelayClient({ url, identity }),
+      onProblem: (problem) => {
+        const text =
+          problem.kind === 'damaged'
+            ? 'a damaged database entry was left out; other members fill the gap'
+            : problem.error.message
+        log(text)
+        if (problem.kind === 'damaged') {
+          events.add({
+            at: Date.now(),
+            type: 'error',
+            ...(problem.share === undefined ? {} : { share: problem.share }),
+            detail: { message: text },
+          })
+        }
+      },
+    }),
+  )
+  const index = createIndex(history)
+  const holders = (share: ShareId): DeviceId[] =>
+    replicas
+      .get(share)
+      ?.peers()
+      .map(({ device }) => device) ?? []
+  const content = stack.use(
+    createContentService({
+      network,
+      index,
+      keys: (share) => {
+        const replica = replicas.get(share)
+        return replica && contentKeyOf(replica.share.keys.root)
+      },
+      mayServe: (share, device) => {
+        const document = replicas.get(share)?.share
+        const user = document?.userOf(device)
+        return user !== undefined && document?.membership.members.get(user)?.status === 'active'
+      },
+      holders,
+      announce: async (share, infoHashes) => (await replicas.get(share)?.allowTorrents(infoHashes)) ?? [],
+      listenHost: options.listenHost,
+    }),
+  )
+  const placements = stack.adopt(
+    createPlacements({
+      db,
+      fs: nodeFileSystem,
+      clock: systemClock,
+      index,
+      content,
+      history,
+      onEvent: (share, event) =>
+        events.add({
+          at: Date.now(),
+          type: event.type,
+          share,
+          ...(event.path === undefined ? {} : { path: event.path }),
+          detail: { message: event.message },
+        }),
+    }),
+    (opened) => opened.close(),
+  )
+  const bundler = stack.adopt(
+    createChangeBundler((event) => events.add(event)),
+    (opened) => opened.close(),
+  )
+  const stops = stack.adopt(new Map<ShareId, () => void>(), (all) => {
+    for (const stop of all.values()) stop()
+  })
+  const watch = (replica: Replica): void => {
+    const { share } = replica
+    if (stops.has(share.id)) return
+    const unwatch = watchShare({
+      share,
+      me: identity.userId,
+      bundler,
+      emit: (event) => events.add(event),
+      onRevoked: () => void placements.shut(share.id).catch(complain),
+      clock: Date.now,
+    })
+    const unpeer = replica.onPeers(() => content.wake(share.id))
+    const unsettle = replica.onSettleRequest(async () => placements.get(share.id)?.scan())
+    stops.set(share.id, () => {
+      unwatch()
+      unpeer()
+      unsettle()
+    })
+  }
+
+  const shares: ShareContext = {
+    profile,
+    replicas,
+    placements,
+    records: openRecords(db),
+    events,
+    clock: Date.now,
+    relays,
+    embeddedRelay: embedded !== undefined,
+    watch,
+  }
+  replicas.onEnvelope((envelope) => receiveLetter(shares, envelope))
+  await resumeShares(shares, (share, error) => {
+    log(error.message)
+    events.add({ at: Date.now(), type: 'error', share, detail: { message: error.message } })
+  })
+
+  const stop = Promise.withResolvers<void>()
+  const api = stack.use(
+    await startApi(
+      { shares, network, content, stop: () => stop.resolve() },
+      {
+        port: options.port ?? 0,
+        token: profile.token,
+        onError: (error) => log(error.stack ?? error.message),
+      },
+    ),
+  )
+  await profile.announce({ pid: process.pid, api: api.address })
+  const close = (): Promise<void> => stack.disposeAsync()
+  return {
+    page: `${api.address}/#token=${profile.token}`,
+    stopRequested: stop.promise,
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}

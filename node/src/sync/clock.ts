@@ -1,0 +1,16 @@
+/** Time as the engine sees it, so that a simulation can run its own. */
+export interface Clock {
+  /** Milliseconds since the epoch, by this machine's clock. */
+  now(): number
+  /** Calls `run` once after `ms` milliseconds unless cancelled. A timer alone does not keep the process alive. */
+  after(ms: number, run: () => void): () => void
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+}
