@@ -78,7 +78,7 @@ export function createTestShare(): TestShare {
       const claims = {
         document: id,
         right,
-        audience: relay.id as DeviceId,
+        audience: relay.id,
         device: options.device ?? device,
         expires: options.expires ?? Date.now() + 5 * MINUTE,
       }
@@ -94,7 +94,7 @@ export const mailboxToken = (relay: Pick<Relay, 'id'>, identity: Identity): stri
   createMailboxToken(
     {
       mailbox: identity.userId,
-      audience: relay.id as DeviceId,
+      audience: relay.id,
       device: identity.deviceId,
       expires: Date.now() + 5 * MINUTE,
     },

@@ -1,6 +1,6 @@
 /** Puts the relay together: one process, one HTTP port, a UDP port for the tracker, a TCP port for libp2p. */
 import { join } from 'node:path'
-import { deviceIdOf, type RelayInfo } from '@cofolder/protocol'
+import { type DeviceId, deviceIdOf, type RelayInfo } from '@cofolder/protocol'
 import { getRequestListener } from '@hono/node-server'
 import { startCircuit } from './circuit/circuit.ts'
 import type { RelayContext } from './context.ts'
@@ -53,7 +53,7 @@ export interface RelayOptions {
 export interface Relay extends AsyncDisposable {
   readonly url: string
   /** The relay's Ed25519 public key: what tokens name as their audience. */
-  readonly id: string
+  readonly id: DeviceId
   readonly tracker: { readonly http: string; readonly udp: string; readonly ws: string }
   /** Multiaddrs with peer id. */
   readonly libp2p: readonly string[]

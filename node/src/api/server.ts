@@ -76,14 +76,14 @@ function createApp(context: ApiContext, token: string, report: (error: Error) =>
     c.header('Referrer-Policy', 'no-referrer')
     c.header('Cross-Origin-Resource-Policy', 'same-origin')
     c.header('Content-Security-Policy', CONTENT_SECURITY_POLICY)
-    await next()
+    return next()
   })
   app.use('/api/v1/*', async (c, next) => {
     const given = /^Bearer (.+)$/.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
     if (!sameSecret(given, token)) {
       return refuse(c, 401, 'unauthorised', 'this needs the token from the file api-token in the profile')
     }
-    await next()
+    return next()
   })
   app.use(
     '/api/v1/*',

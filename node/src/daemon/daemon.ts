@@ -2,7 +2,7 @@
 import { type DeviceId, fromUtf8, type ShareId, utf8 } from '@cofolder/protocol'
 import { type Relay, startRelay } from '@cofolder/relay'
 import { startApi } from '../api/server.ts'
-import { contentKeyOf } from '../content/keys.ts'
+import { contentKey } from '../content/keys.ts'
 import { createContentService } from '../content/service.ts'
 import { createChangeBundler } from '../events/bundles.ts'
 import { openEventLog } from '../events/events.ts'
@@ -173,7 +173,7 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
       index,
       keys: (share) => {
         const replica = replicas.get(share)
-        return replica && contentKeyOf(replica.share.keys.root)
+        return replica && contentKey(replica.share.keys.root)
       },
       mayServe: (share, device) => {
         const document = replicas.get(share)?.share

@@ -152,12 +152,14 @@ function createPerson(name: string, folder: string, hub: MemoryHub, options: Per
       const { network, db, replicas } = now()
       running = undefined
       // Nobody hears from the device any more; only then is its disk looked at.
+      for (const { device } of network.peers()) hub.partition(identity.deviceId, device)
       await network.close()
       const left = databaseFolder()
       generation++
       await cp(left, databaseFolder(), { recursive: true })
       await replicas.close().catch(() => undefined)
       await db.close()
+      hub.heal()
     },
   }
 }

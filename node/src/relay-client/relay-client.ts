@@ -1,5 +1,6 @@
 /** One relay as the node uses it: documents, mailbox, links, the tracker's permissions. */
 import {
+  carriesUpdate,
   createLinkStatement,
   createMailboxToken,
   createSyncSession,
@@ -182,7 +183,12 @@ export function createRelayClient(options: {
           info = undefined
           return documentToken(share)
         },
-        onOpen(send) {
+        onOpen(transmit) {
+          const { right } = rightOf(share)
+          const send = (message: Uint8Array): void => {
+            // A reader's relay connection is for reading: what it knows more comes from those who may write.
+            if (right === 'write' || !carriesUpdate(message)) transmit(message)
+          }
           const session = createSyncSession({
             doc: share.doc,
             awareness,

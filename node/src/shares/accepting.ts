@@ -134,7 +134,8 @@ export async function decline(context: ShareContext, word: string): Promise<void
       relays: kept.from.relays,
       devices: kept.from.devices.map(({ id, addresses }) => ({ id, addresses })),
     },
-    { share, invite: kept.id },
+    share,
+    kept.id,
   )
   await context.records.invites.remove(kept.id)
 }

@@ -163,6 +163,16 @@ async function copyFile(from: string, to: string): Promise<void> {
   await sync(to)
 }
 
+/** Through an open file: changing the mode of a path would follow a link. */
+async function setMode(path: string, mode: number): Promise<void> {
+  const handle = await asked(() => fsp.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+  try {
+    await asked(() => handle.chmod(mode))
+  } finally {
+    await handle.close()
+  }
+}
+
 async function sync(path: string): Promise<void> {
   const handle = await asked(() => fsp.open(path, constants.O_RDONLY | constants.O_NOFOLLOW))
   try {
@@ -261,11 +271,11 @@ export const nodeFileSystem: FileSystem = {
   renameOver: (from, to, expected) => actIf(to, expected, () => renameSync(from, to)),
   removeIf: (path, expected) => actIf(path, expected, () => unlinkSync(path)),
   remove: (path) => asked(() => fsp.unlink(path)),
-  setMode: (path, mode) => asked(() => fsp.chmod(path, mode)),
+  setMode,
   setModified(path, mtimeMs) {
     // Half a microsecond more: the seconds are cut to microseconds on their way to the system.
     const seconds = (mtimeMs + 0.0005) / 1000
-    return asked(() => fsp.utimes(path, seconds, seconds))
+    return asked(() => fsp.lutimes(path, seconds, seconds))
   },
   sync,
   pin: process.platform === 'linux' ? pinLinux : pinByLooking,

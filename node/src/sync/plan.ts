@@ -143,7 +143,7 @@ export function plan(base: BaseTree, local: LocalTree, remote: Remote, policy: P
     const moved = parent !== entry.parent || renamed
     const here = { ...entry, parent, local: localName, name, stamp }
     const changed = !same(content, entry.content)
-    if (changed && at && same(content, at.head.content)) {
+    if (changed && at && same(at.head.content, content)) {
       agree.push({ do: 'adopt', entry: withHead(here, at) })
     } else if (changed && !policy.mayWrite && !sameBytesAs(content, entry.content)) {
       leftKnown.set(node, finding)
@@ -165,13 +165,15 @@ export function plan(base: BaseTree, local: LocalTree, remote: Remote, policy: P
   /** A fresh folder that the share has in the same place, put there by somebody else, is that folder. */
   function recognise(item: Fresh): void {
     const twin = twinOf({ ...item, parent: nodeOf(item.parent) })
-    if (twin?.kind === 'folder') became.set(item.node, twin.node)
+    if (twin?.kind !== 'folder') return
+    taken.add(twin.node)
+    became.set(item.node, twin.node)
   }
 
   function tellFresh(item: Fresh): void {
     const { content, stamp, parent, local: localName } = item
     const name = shareName(localName)
-    const twin = twinOf(item)
+    const twin = tree.byNode.get(became.get(item.node) ?? item.node) ?? twinOf(item)
     if (content === 'unknown' || name === undefined) {
       leftFresh.push(item)
       if (twin) taken.add(twin.node)

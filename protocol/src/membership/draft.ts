@@ -17,9 +17,14 @@ export interface DraftMember extends Mutable<Omit<Member, 'devices'>> {
 export interface DraftInvite extends OpenInvite {
   readonly agreementKey: Uint8Array
   readonly position: number
-  /** Positions of the changes that closed it; open while there are none. */
+  /** Positions of the changes that closed it. */
   readonly closedBy: number[]
+  /** An invite for somebody is used up when he has joined; his other devices may still come in by it. */
+  used: boolean
 }
+
+/** Whether new members may come in by it, and new epochs are wrapped to it. */
+export const isOpen = ({ closedBy, used }: DraftInvite): boolean => closedBy.length === 0 && !used
 
 /** From this position on a user has this role; undefined for none. */
 export interface Grant {
@@ -76,7 +81,7 @@ export function apply(draft: Draft, log: OrderedLog, position: number): boolean 
     case 'promote':
       return promote(draft, body, position)
     case 'demote':
-      return demote(draft, body, position)
+      return demote(draft, log, body, position)
     case 'remove':
       return remove(draft, log, body, position)
     case 'epoch':
@@ -99,7 +104,7 @@ function invite(draft: Draft, body: Body<'invite'>, position: number): boolean {
   if (draft.invites.has(id)) return false
   const { role, at, agreementKey } = body
   draft.invites.set(id, {
-    ...{ id, role, at, agreementKey, position, closedBy: [] },
+    ...{ id, role, at, agreementKey, position, closedBy: [], used: false },
     ...(body.for === undefined ? {} : { for: body.for }),
     ...(body.expires === undefined ? {} : { expires: body.expires }),
   })
@@ -124,10 +129,12 @@ function join(
   if (found.for !== undefined && found.for !== body.user) return false
   if (found.expires !== undefined && body.at > found.expires) return false
   if (!isFreeFor(draft, change, body.user)) return false
-  const member = draft.members.get(body.user)
-  if (member?.status === 'active') addDevice(draft, member, change, position)
+  const member = activeMember(draft, body.user)
+  if (found.used && !member) return false
+  if (member) addDevice(draft, member, change, position)
   else addMember(draft, change, body, found.role, position)
   draft.members.get(body.user)?.joinedWith.add(found.id)
+  found.used = found.for !== undefined
   return true
 }
 
@@ -154,8 +161,9 @@ function promote(draft: Draft, body: Body<'promote'>, position: number): boolean
   return true
 }
 
-function demote(draft: Draft, body: Body<'demote'>, position: number): boolean {
+function demote(draft: Draft, log: OrderedLog, body: Body<'demote'>, position: number): boolean {
   begin(draft, body, position)
+  closeDoorsOf(draft, log, body.user, position)
   const member = activeMember(draft, body.user)
   if (!member || member.role === 'owner') return true
   member.role = 'viewer'
@@ -167,15 +175,20 @@ function remove(draft: Draft, log: OrderedLog, body: Body<'remove'>, position: n
   begin(draft, body, position)
   const member = draft.members.get(body.user)
   if (member?.role === 'owner') return true
-  // Whoever is removed must not come back through a door that he holds the key of.
-  for (const found of draft.invites.values()) {
-    const his = found.for === body.user || member?.joinedWith.has(found.id)
-    if (his && has(log.past[position], found.position)) found.closedBy.push(position)
-  }
+  closeDoorsOf(draft, log, body.user, position)
   if (!member) return true
   member.status = 'removed'
   restrict(draft, body.user, { position, role: undefined, cutoffs: new Map(body.cutoffs) })
   return true
+}
+
+/** Whoever was put out must not come back, as somebody else perhaps, through a door that he holds the key of. */
+function closeDoorsOf(draft: Draft, log: OrderedLog, user: UserId, position: number): void {
+  const joinedWith = draft.members.get(user)?.joinedWith
+  for (const found of draft.invites.values()) {
+    const his = found.for === user || joinedWith?.has(found.id)
+    if (his && has(log.past[position], found.position)) found.closedBy.push(position)
+  }
 }
 
 function renew(draft: Draft, body: Body<'epoch'>, position: number): boolean {

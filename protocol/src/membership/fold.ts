@@ -6,7 +6,7 @@
 import { inviteIdOf } from '../identity/derive.ts'
 import type { ChangeId, DeviceId, InviteId, ShareId, UserId } from '../ids.ts'
 import type { MembershipChange } from './change.ts'
-import { apply, type Draft, emptyDraft } from './draft.ts'
+import { apply, type Draft, emptyDraft, isOpen } from './draft.ts'
 import { concurrent, has, type OrderedLog, orderLog, pastOf } from './order.ts'
 import type { Member, MembershipState, OpenInvite, Role } from './state.ts'
 
@@ -22,7 +22,7 @@ export interface Membership {
   readonly accepted: readonly MembershipChange[]
   /** X25519 keys of open invites, that new epochs are wrapped to. */
   readonly inviteKeys: ReadonlyMap<InviteId, Uint8Array>
-  /** Open invites that close when a user is removed: those he joined with or that are for him. */
+  /** Open invites that close when a user is removed or demoted: those he joined with or that are for him. */
   invitesOf(user: UserId): ReadonlySet<InviteId>
   userOf(device: DeviceId): UserId | undefined
   /**
@@ -89,7 +89,7 @@ function membershipOf(
   draft: Draft,
   accepted: readonly number[],
 ): Membership {
-  const open = [...draft.invites.values()].filter(({ closedBy }) => closedBy.length === 0)
+  const open = [...draft.invites.values()].filter(isOpen)
   const pasts = new Map<string, ReturnType<typeof pastOf>>()
   const pastOfHeads = (heads: readonly ChangeId[]) => {
     const key = heads.join()
@@ -141,8 +141,9 @@ function stateOf(
   const members = new Map<UserId, Member>()
   for (const [id, { joinedWith: _, ...member }] of draft.members) members.set(id, member)
   const invites = new Map<InviteId, OpenInvite>()
-  for (const [id, { agreementKey: _, position: __, closedBy, ...invite }] of draft.invites) {
-    if (closedBy.length === 0) invites.set(id, invite)
+  for (const [id, found] of draft.invites) {
+    const { agreementKey: _, position: __, closedBy: ___, used: ____, ...invite } = found
+    if (isOpen(found)) invites.set(id, invite)
   }
   return {
     ...{ share, owner, members, invites, epoch: draft.epoch, heads: log.heads },

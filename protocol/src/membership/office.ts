@@ -77,11 +77,13 @@ export function promote(office: Office, user: UserId): SealedChange {
 /** An editor's later writes do not count; a new epoch, of which he gets the keys to read. */
 export function demote(office: Office, user: UserId): SealedChange {
   const member = guest(office, user)
-  const everybody = recipients(office, new Set()).filter(({ id }) => !isDeviceOf(member, id))
+  const others = recipients(office, office.membership.invitesOf(user)).filter(
+    ({ id }) => !isDeviceOf(member, id),
+  )
   const reader = devicesOf({ ...member, role: 'viewer' })
   return sealed(office, {
     ...{ kind: 'demote', user, cutoffs: cutoffsOf(office, [member]) },
-    ...nextEpoch(office, [...everybody, ...reader]),
+    ...nextEpoch(office, [...others, ...reader]),
   })
 }
 

@@ -22,6 +22,13 @@ export interface AcceptedBatch {
 /** Keys to try on batches of an epoch. */
 export type BatchKeys = (epoch: number) => readonly Uint8Array[]
 
+export interface Judgement {
+  readonly added: readonly AcceptedBatch[]
+  readonly removed: readonly BatchId[]
+  /** Whether a sequence number was claimed by more than one batch among those decided about. */
+  readonly contested: boolean
+}
+
 export interface Ledger {
   /** Takes in sealed bytes. What cannot be opened yet is kept aside; what is no batch at all is ignored. */
   take(value: Uint8Array, keys: BatchKeys): void
@@ -30,10 +37,7 @@ export interface Ledger {
   /** Tries again what was kept aside for want of a key. */
   unlock(keys: BatchKeys): void
   /** Decides about what was taken in since; about everything when `membership` is another than last time. */
-  judge(membership: Membership): {
-    readonly added: readonly AcceptedBatch[]
-    readonly removed: readonly BatchId[]
-  }
+  judge(membership: Membership): Judgement
   readonly accepted: ReadonlyMap<BatchId, AcceptedBatch>
   /** The greatest sequence number seen of a device; 0 when none. */
   lastSeq(device: DeviceId): number
@@ -100,14 +104,16 @@ export function createLedger(share: ShareId): Ledger {
 
       const added: AcceptedBatch[] = []
       const removed: BatchId[] = []
+      let isContested = false
       for (const slot of slotsToJudge) {
         const holder = holderOf(slot, membership)
+        if (slot.length > 1) isContested = true
         for (const { id } of slot) if (id !== holder?.id && accepted.delete(id)) removed.push(id)
         if (!holder || accepted.has(holder.id)) continue
         accepted.set(holder.id, holder)
         added.push(holder)
       }
-      return { added, removed }
+      return { added, removed, contested: isContested }
     },
     lastSeq(device) {
       let last = 0

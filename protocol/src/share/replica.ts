@@ -41,6 +41,8 @@ export interface Replica {
   /** Adds values to the document in one transaction and takes them in. */
   insert(values: { changes?: readonly Uint8Array[]; batches?: readonly InsertedBatch[] }): void
   onChange(listener: (change: ShareChange) => void): () => void
+  /** Tells when two batches have one sequence number, so that one of them does not count. */
+  onContest(listener: () => void): void
   close(): void
 }
 
@@ -58,6 +60,7 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
   const facts = createRecordFacts()
   const log = new Map<ChangeId, MembershipChange>()
   const listeners = new Set<(change: ShareChange) => void>()
+  const contestListeners = new Set<() => void>()
   const batchDigest = createDigest('batch')
   const ownWrite = Symbol('own write')
   let membership = foldMembership(share, log)
@@ -79,8 +82,8 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
     return grown
   }
 
-  const judge = (): { added: readonly AcceptedBatch[]; withdrawn: boolean } => {
-    const { added, removed } = ledger.judge(membership)
+  const judge = (): { added: readonly AcceptedBatch[]; withdrawn: boolean; contested: boolean } => {
+    const { added, removed, contested } = ledger.judge(membership)
     for (const { id } of added) batches.guard(id)
     for (const id of removed) batches.release(id)
     if (removed.length > 0) {
@@ -91,7 +94,7 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
       facts.add(records)
       batchDigest.add(id)
     }
-    return { added, withdrawn: removed.length > 0 }
+    return { added, withdrawn: removed.length > 0, contested }
   }
 
   /** Takes in what stands under these keys; tells the listeners when that made a difference. */
@@ -101,11 +104,13 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
     const learnt = grown && keyring.learn(membership)
     for (const { value } of batches.take(keys.batches)) ledger.take(value, keyring.batchKeys)
     if (learnt) ledger.unlock(keyring.batchKeys)
-    const { added, withdrawn } = judge()
-    if (!grown && !withdrawn && added.length === 0) return
-    revision++
-    const change = { local, batches: added, withdrawn, membership: grown, keys: learnt }
-    for (const listener of [...listeners]) listener(change)
+    const { added, withdrawn, contested } = judge()
+    if (grown || withdrawn || added.length > 0) {
+      revision++
+      const change = { local, batches: added, withdrawn, membership: grown, keys: learnt }
+      for (const listener of [...listeners]) listener(change)
+    }
+    if (contested) for (const listener of [...contestListeners]) listener()
   }
 
   const roleNow = (): Role | undefined => {
@@ -173,9 +178,11 @@ export function openReplica(identity: Identity, keys: ShareKeys, doc: Y.Doc): Re
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    onContest: (listener) => contestListeners.add(listener),
     close() {
       doc.off('afterTransaction', onTransaction)
       listeners.clear()
+      contestListeners.clear()
       doc.destroy()
     },
   }

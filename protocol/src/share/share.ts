@@ -66,7 +66,7 @@ export interface ShareDocument extends Disposable {
   invite(options: { role: Exclude<Role, 'owner'>; for?: UserId; expires?: number; at: number }): InvitePayload
   /** Owner only; starts a new epoch, because whoever holds the invite has had the keys. */
   revokeInvite(invite: InviteId, at: number): void
-  /** Owner only; a demotion starts a new epoch. */
+  /** Owner only; a demotion starts a new epoch and closes invites as `remove` does. */
   setRole(user: UserId, role: Exclude<Role, 'owner'>, at: number): void
   /**
    * Owner only; starts a new epoch, whose keys the removed user does not get. Closes the invites he joined with

@@ -41,7 +41,7 @@ export function sealRecords(
  */
 export function rewriteDisplaced(replica: Replica, write: (records: readonly ShareRecord[]) => void): void {
   const { facts, identity, ledger } = replica
-  replica.onChange(() => {
+  replica.onContest(() => {
     if (replica.role !== 'owner' && replica.role !== 'editor') return
     const lost = ledger.displaced(identity.deviceId).flatMap(({ records }: OpenBatch) => records)
     const records = lost.filter((record) => !isKnown(record))

@@ -59,6 +59,10 @@ export type SyncMessage =
   | { readonly type: 'query-awareness' }
   | { readonly type: 'submission'; readonly signed: Uint8Array }
 
+/** Whether a message would change the document of whoever receives it. Looks at its first two bytes alone. */
+export const carriesUpdate = (message: Uint8Array): boolean =>
+  message[0] === messageTypes.sync && message[1] !== syncTypes.step1
+
 /** Reads one message; the bodies are not checked yet. @throws ProtocolError `too-large` or `malformed` */
 export function readMessage(bytes: Uint8Array): SyncMessage {
   if (bytes.length > MAX_MESSAGE_BYTES) throw new ProtocolError('too-large', 'the message is too large')

@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type DeviceId, toBase64url } from '@cofolder/protocol'
+import { type DeviceId, deviceIdOfKey } from '@cofolder/protocol'
 import { type CircuitRelayService, circuitRelayServer } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
@@ -50,7 +50,7 @@ export interface CircuitOptions {
 
 /** A peer's Ed25519 key; other kinds of keys are no device of ours. */
 function deviceOf(peer: PeerId): DeviceId | undefined {
-  return peer.type === 'Ed25519' ? (toBase64url(peer.publicKey.raw) as DeviceId) : undefined
+  return peer.type === 'Ed25519' ? deviceIdOfKey(peer.publicKey.raw) : undefined
 }
 
 export async function startCircuit(options: CircuitOptions): Promise<Circuit> {

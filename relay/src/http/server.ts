@@ -1,7 +1,7 @@
 /** The HTTP server under everything: bounded connections and times; answers 503 until the relay is ready. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { RelayLimits } from '../limits.ts'
 import { limitKey } from './address.ts'
 import type { UpgradeHandler } from './upgrades.ts'
@@ -75,7 +75,8 @@ export async function listen(options: {
   server.listen(options.port, options.host)
   await once(server, 'listening')
   server.on('error', (error) => options.log(`http: ${error.message}`))
-  const { port } = server.address() as AddressInfo
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => {
     stopped ??= new Promise((resolve) => server.close(() => resolve()))
@@ -83,7 +84,7 @@ export async function listen(options: {
   }
 
   return {
-    port,
+    port: address.port,
     get connections() {
       return sockets.size
     },

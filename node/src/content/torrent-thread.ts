@@ -1,0 +1,91 @@
+/** A torrent thread: one WebTorrent client that serves and fetches. Each thread has its own port and core. */
+import type { Torrent } from 'webtorrent'
+import { type Client, startClient } from './client.ts'
+import { ContentError } from './content.ts'
+import { createFetching, type Fetching } from './fetching.ts'
+import { createServing, type Serving } from './serving.ts'
+import { answerJobs } from './thread.ts'
+import type { TorrentEvent, TorrentJobs } from './torrent-jobs.ts'
+import { unpack } from './unpack.ts'
+
+/** How often progress is told and idleness looked at, in milliseconds. */
+const SWEEP_EVERY = 200
+
+interface Running {
+  readonly client: Client
+  readonly serving: Serving
+  readonly fetching: Fetching
+}
+
+let running: Promise<Running> | undefined
+const unreported = { received: 0, sent: 0 }
+
+function countTraffic(torrent: Torrent): void {
+  torrent.on('download', (bytes: number) => {
+    unreported.received += bytes
+  })
+  torrent.on('upload', (bytes: number) => {
+    unreported.sent += bytes
+  })
+}
+
+function reportTraffic(): void {
+  const { received, sent } = unreported
+  if (received + sent === 0) return
+  unreported.received = 0
+  unreported.sent = 0
+  tell({ type: 'traffic', received, sent })
+}
+
+async function start(host: string): Promise<Running> {
+  const client = await startClient(host, (error) => {
+    // The client is unusable: end the thread, whose owner starts another.
+    throw error
+  })
+  const serving = createServing(client, countTraffic, (infoHash) => tell({ type: 'unloaded', infoHash }))
+  const fetching = createFetching(client, {
+    traffic: countTraffic,
+    lost: (infoHash, holder, reason) => tell({ type: 'lost', infoHash, holder, reason }),
+    progress: (infoHash, verified) => tell({ type: 'progress', infoHash, verified }),
+  })
+  setInterval(() => {
+    const now = Date.now()
+    reportTraffic()
+    serving.sweep(now)
+    fetching.sweep(now)
+  }, SWEEP_EVERY)
+  return { client, serving, fetching }
+}
+
+async function started(): Promise<Running> {
+  if (!running) throw new ContentError('io', 'the torrent thread has not started')
+  return await running
+}
+
+const tell = answerJobs<TorrentJobs, TorrentEvent>({
+  async listen({ host }) {
+    running ??= start(host)
+    const { client } = await running
+    return { port: client.port }
+  },
+  serve: async (segment) => void (await (await started()).serving.serve(segment)),
+  touch: async ({ infoHash }) => (await started()).serving.touch(infoHash),
+  pack: async ({ files }) => (await started()).serving.pack(files),
+  attach: async ({ infoHash, stream, id }) => (await started()).serving.attach(infoHash, stream, id),
+  async fetch(wanted) {
+    const { serving, fetching } = await started()
+    await serving.unload(wanted.infoHash)
+    await fetching.segment(wanted)
+    reportTraffic()
+  },
+  async fetchPack({ infoHash, info, files }) {
+    const { serving, fetching } = await started()
+    await serving.unload(infoHash)
+    const size = files.reduce((sum, file) => sum + file.size, 0)
+    const payload = await fetching.payload(infoHash, info, size)
+    reportTraffic()
+    return await unpack(payload, files)
+  },
+  peer: async ({ infoHash, holder, path }) => void (await (await started()).fetching.peer(infoHash, holder, path)),
+  stop: async ({ infoHash }) => void (await started()).fetching.stop(infoHash),
+})

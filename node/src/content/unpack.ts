@@ -1,0 +1,55 @@
+/** The small files of a pack, or of an inline answer: decrypted, checked, written, and on disk. */
+import { createHash } from 'node:crypto'
+import { open } from 'node:fs/promises'
+import { equalBytes, type Sha256 } from '@cofolder/protocol'
+import { crypt } from './cipher.ts'
+import { ContentError } from './content.ts'
+import { toErrorData } from './errors.ts'
+import { createSlots } from './slots.ts'
+import type { PackedResult } from './torrent-jobs.ts'
+
+/** Temporary files are for their owner alone until they get their place and mode. */
+export const TEMPORARY_MODE = 0o600
+/** Files written at once: enough for the disk to join their syncs. */
+const WRITES_AT_ONCE = 32
+const slots = createSlots(WRITES_AT_ONCE)
+
+interface PackedTarget {
+  readonly size: number
+  readonly sha256: Sha256
+  readonly key: Uint8Array
+  readonly to: string
+}
+
+/** Writes a whole file and syncs it. */
+export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'w', TEMPORARY_MODE)
+  let done = 0
+  while (done < bytes.length) done += (await file.write(bytes, done, bytes.length - done, done)).bytesWritten
+  await file.sync()
+}
+
+/** One small file out of its ciphertext. @throws ContentError `corrupt` when it is not what was asked for. */
+export async function unpackOne(cipher: Uint8Array, { size, sha256, key, to }: PackedTarget): Promise<void> {
+  const plain = crypt(key, 0, cipher)
+  const isRight = plain.length === size && equalBytes(createHash('sha256').update(plain).digest(), sha256)
+  if (!isRight) throw new ContentError('corrupt', 'a holder sent other content than asked for')
+  await slots.use(() => writeSynced(to, plain))
+}
+
+/** All files of a pack; each succeeds or fails alone. */
+export function unpack(payload: Uint8Array, files: readonly PackedTarget[]): Promise<readonly PackedResult[]> {
+  let at = 0
+  return Promise.all(
+    files.map(async (file) => {
+      const cipher = payload.subarray(at, at + file.size)
+      at += file.size
+      try {
+        await unpackOne(cipher, file)
+        return {}
+      } catch (error) {
+        return { error: toErrorData(error) }
+      }
+    }),
+  )
+}
