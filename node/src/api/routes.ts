@@ -1,6 +1,7 @@
 /** Every operation of the HTTP API in one table: the server, the OpenAPI description and its test come from it. */
 import * as v from 'valibot'
 import type { ContentService } from '../content/content.ts'
+import type { VersionStore } from '../history/version-store.ts'
 import type { Network } from '../network/network.ts'
 import * as accepting from '../shares/accepting.ts'
 import * as past from '../shares/history.ts'
@@ -13,6 +14,7 @@ export interface ApiContext {
   readonly shares: ShareContext
   readonly network: Network
   readonly content: ContentService
+  readonly history: VersionStore
   /** Base URL of this API. */
   readonly address: () => string
   /** Begins to stop the daemon; the answer still goes out. */
@@ -152,7 +154,7 @@ export const routes: readonly Route[] = [
     'Puts an old version back',
     v.object({ path: Text, version: Text }),
     async (api, body) => {
-      await past.restore(api.shares, api.content, body.path, body.version)
+      await past.restore(api.shares, api, body.path, body.version)
       return { done: true }
     },
   ),

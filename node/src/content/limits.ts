@@ -63,12 +63,14 @@ export const UNREACHABLE_FOR = 10 * 60_000
 export const STALL_TIMEOUT = 15_000
 /** A holder that sent wrong bytes is not asked for that content for this long. */
 export const CORRUPT_FOR = 5 * 60_000
+/** A holder that is too busy is left alone for this long. */
+export const BUSY_FOR = 300
 /** Waits between tries when nobody has the content; a wake-up ends them at once. */
 export const FIRST_RETRY = 500
 export const LAST_RETRY = 30_000
-/** A served torrent without connections is unloaded after this; a pack, held in memory, sooner. */
+/** A served torrent without connections is unloaded after this; a pack, held in memory, as soon as it was fetched. */
 export const SERVE_IDLE = 20_000
-export const PACK_IDLE = 2_000
+export const PACK_IDLE = 100
 /** A pack nobody came for. */
 export const PACK_UNUSED = 15_000
 /** Threads without work end after this. */

@@ -65,7 +65,11 @@ export function createServing(
         void unload(infoHash)
       })
     })
-    served.set(infoHash, { torrent, ready, idle, used: false, touched: Date.now() })
+    const entry: Served = { torrent, ready, idle, used: false, touched: Date.now() }
+    torrent.on('wire', () => {
+      entry.used = true
+    })
+    served.set(infoHash, entry)
     await ready
   }
 
@@ -122,10 +126,7 @@ export function createServing(
 
     sweep(now) {
       for (const [infoHash, entry] of served) {
-        if (entry.torrent.wires.length > 0) {
-          entry.touched = now
-          entry.used = true
-        }
+        if (entry.torrent.wires.length > 0) entry.touched = now
         const idle = entry.used ? entry.idle.used : entry.idle.unused
         if (now - entry.touched > idle) void unload(infoHash)
       }

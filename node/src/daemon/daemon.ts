@@ -10,7 +10,7 @@ import { openVersionStore } from '../history/version-store.ts'
 import { openReplicas, type Replica } from '../metadata/replicas.ts'
 import { type AddressBook, createNetwork } from '../network/libp2p.ts'
 import { type Database, openProfile, type Profile } from '../profile/profile.ts'
-import { createRelayClient } from '../relay-client/relay-client.ts'
+import { createRelayClient, type RelayClient } from '../relay-client/relay-client.ts'
 import { receiveLetter } from '../shares/accepting.ts'
 import { createIndex, createPlacements } from '../shares/placements.ts'
 import { openRecords } from '../shares/records.ts'
@@ -19,6 +19,9 @@ import { watchShare } from '../shares/watching.ts'
 import { systemClock } from '../sync/clock.ts'
 import { nodeFileSystem } from '../sync/node-file-system.ts'
 import { reachableHost } from './addresses.ts'
+import { createCircuits } from './circuits.ts'
+
+const DAY_MS = 24 * 3600_000
 
 export interface DaemonOptions {
   readonly home: string
@@ -135,7 +138,21 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
   )
   await profile.saveSettings({ ...profile.settings, ports: { ...profile.settings.ports, peer: ownPort } })
 
-  const history = stack.use(await openVersionStore({ dir: profile.path('versions'), db, clock: systemClock }))
+  const clients = new Map<string, RelayClient>()
+  const relayClient = (url: string): RelayClient => {
+    const client = clients.get(url) ?? createRelayClient({ url, identity })
+    clients.set(url, client)
+    return client
+  }
+  const history = await openVersionStore({
+    dir: profile.path('versions'),
+    db,
+    fs: nodeFileSystem,
+    clock: systemClock,
+    retention: profile.settings.history.days * DAY_MS,
+    maxBytes: profile.settings.history.maxBytes,
+  })
+  await history.prune()
   const replicas = stack.use(
     await openReplicas({
       db,
@@ -143,7 +160,7 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
       network,
       clock: Date.now,
       relays,
-      relayClient: (url) => createRelayClient({ url, identity }),
+      relayClient,
       onProblem: (problem) => {
         const text =
           problem.kind === 'damaged'
@@ -211,6 +228,12 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
   const stops = stack.adopt(new Map<ShareId, () => void>(), (all) => {
     for (const stop of all.values()) stop()
   })
+  const circuits = createCircuits({
+    network,
+    replicas: () => replicas.list(),
+    relayClient,
+    onError: complain,
+  })
   const watch = (replica: Replica): void => {
     const { share } = replica
     if (stops.has(share.id)) return
@@ -222,7 +245,10 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
       onRevoked: () => void placements.shut(share.id).catch(complain),
       clock: Date.now,
     })
-    const unpeer = replica.onPeers(() => content.wake(share.id))
+    const unpeer = replica.onPeers(() => {
+      content.wake(share.id)
+      circuits.refresh()
+    })
     const unsettle = replica.onSettleRequest(async () => placements.get(share.id)?.scan())
     stops.set(share.id, () => {
       unwatch()
@@ -251,7 +277,7 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
   const stop = Promise.withResolvers<void>()
   const api = stack.use(
     await startApi(
-      { shares, network, content, stop: () => stop.resolve() },
+      { shares, network, content, history, stop: () => stop.resolve() },
       {
         port: options.port ?? 0,
         token: profile.token,

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import {
   type NodeId,
   NodeIdSchema,
+  type Sha256,
   type ShareId,
   ShareIdSchema,
-  type Sha256,
   toHex,
   type VersionId,
   VersionIdSchema,
@@ -126,16 +126,29 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     async keep(requests) {
       const results: (Error | undefined)[] = requests.map(() => undefined)
       const records: { type: 'put'; key: string; value: string }[] = []
-      await forEachParallel([...requests.entries()], CALLS_AT_ONCE, async ([i, request]) => {
+      const keepOne = async (i: number, request: KeepRequest): Promise<void> => {
         try {
           const { size } = await store(request)
           const { share, node, version, path } = request
-          const kept: Kept = { share, node, version, path, sha256: toHex(request.sha256), size, at: clock.now() }
+          const kept: Kept = {
+            share,
+            node,
+            version,
+            path,
+            sha256: toHex(request.sha256),
+            size,
+            at: clock.now(),
+          }
           records.push({ type: 'put', key: keyOf(kept), value: JSON.stringify(kept) })
         } catch (error) {
           if (!(error instanceof FileSystemError)) throw error
           results[i] = error
         }
+      }
+      // Equal content one after the other: all of it goes under one name.
+      const groups = Map.groupBy(requests.entries(), ([, { sha256 }]) => toHex(sha256))
+      await forEachParallel([...groups.values()], CALLS_AT_ONCE, async (group) => {
+        for (const [i, request] of group) await keepOne(i, request)
       })
       if (records.length > 0) {
         await fs.sync(dir)
@@ -152,7 +165,9 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     },
 
     async list(share, node) {
-      const kept = (await all()).filter((one) => one.share === share && (node === undefined || one.node === node))
+      const kept = (await all()).filter(
+        (one) => one.share === share && (node === undefined || one.node === node),
+      )
       return kept.sort((a, b) => b.at - a.at)
     },
 

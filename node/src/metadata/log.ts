@@ -14,7 +14,7 @@ const SEQUENCE_DIGITS = 12
 /** Pause before a failed write (a full disk) is tried again, in milliseconds. */
 const RETRY_WRITE_AFTER = 1000
 
-export type Database = Level<string, Uint8Array>
+export type Database = Level
 export const sublevelOf = (db: Database) =>
   db.sublevel<string, Uint8Array>('replicas', { valueEncoding: 'view' })
 export type ReplicaLevel = ReturnType<typeof sublevelOf>

@@ -199,6 +199,9 @@ test('the relay goes away and comes back: all heals, with edits made meanwhile',
     await relay.startRelay()
     await until(() => agree(hers, his), 'they agree')
     assert.ok(nodes.every((node) => knows(hers, node) && knows(his, node)))
+    const since = performance.now()
+    await until(() => hers.peers().length === 1 && his.peers().length === 1, 'they see each other')
+    assert.ok(performance.now() - since < 5000, 'without waiting for the next renewal')
   }))
 
 test('a third member joins by link from the second while the first is offline', () =>

@@ -14,7 +14,7 @@ import {
   toBase64url,
 } from '@cofolder/protocol'
 import * as v from 'valibot'
-import { Awareness } from 'y-protocols/awareness'
+import { Awareness, removeAwarenessStates } from 'y-protocols/awareness'
 
 /** Epochs, the newest first, whose keys are tried on a presence: others are a moment behind or ahead of us. */
 const TRIED_EPOCHS = 3
@@ -36,6 +36,10 @@ export interface SeenDevice {
 
 export interface PresencePath {
   readonly awareness: Awareness
+  /** The path is there again: whoever was told that we were gone hears anew. */
+  renew(): void
+  /** The path is lost for now, and with it what it told. */
+  lose(): void
   close(): void
 }
 
@@ -119,6 +123,13 @@ export function createPresenceBoard(share: ShareDocument, own: DeviceId): Presen
       })
       return {
         awareness,
+        renew: () => awareness.setLocalState(awareness.getLocalState()),
+        lose() {
+          const others = [...awareness.getStates().keys()].filter((client) => client !== awareness.clientID)
+          removeAwarenessStates(awareness, others, 'lost')
+          // Otherwise what they say again, with the clock we know, would count as old.
+          for (const client of others) awareness.meta.delete(client)
+        },
         close() {
           if (!paths.delete(awareness)) return
           awareness.destroy()

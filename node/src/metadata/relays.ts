@@ -77,6 +77,8 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
       onState(connected, error) {
         const relay = held.get(url)
         if (relay) relay.tried = true
+        if (connected) path.renew()
+        else path.lose()
         if (error && connected) onError(error)
         options.onState()
       },

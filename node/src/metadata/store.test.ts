@@ -36,10 +36,10 @@ async function withLevel(
   run: (db: Database, reopen: () => Promise<Database>) => Promise<void>,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'cofolder-store-'))
-  let db = new Level<string, Uint8Array>(join(folder, 'db'))
+  let db = new Level(join(folder, 'db'))
   const reopen = async () => {
     await db.close()
-    db = new Level<string, Uint8Array>(join(folder, 'db'))
+    db = new Level(join(folder, 'db'))
     return db
   }
   try {

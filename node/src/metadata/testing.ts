@@ -122,7 +122,7 @@ function createPerson(name: string, folder: string, hub: MemoryHub, options: Per
     card: () => verifyCard(signCard(identity, { relays, addresses: running?.replicas.addresses() ?? [] })),
     stop,
     async start() {
-      const db = new Level<string, Uint8Array>(databaseFolder())
+      const db = new Level(databaseFolder())
       await db.open()
       const network = options.libp2p
         ? await createNetwork({

@@ -8,7 +8,8 @@ import { Level } from 'level'
 import * as v from 'valibot'
 import { readIfThere, replaceFile } from './files.ts'
 
-export type Database = Level<string, Uint8Array>
+/** Parts keep to sublevels of their own, each with its own encoding of values. */
+export type Database = Level
 
 /** A profile that cannot be used; the message says why and what to do. */
 export class ProfileError extends Error {
@@ -21,11 +22,20 @@ export class ProfileError extends Error {
 }
 
 const Port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535))
+const DEFAULT_HISTORY = { days: 30, maxBytes: 20e9 }
 const SettingsSchema = v.object({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(100)),
   /** Base URLs of relays; the embedded one is used while this is empty. */
   relays: v.array(v.pipe(v.string(), v.url())),
   /** Ports once picked, kept so that addresses others know stay right. */
+  /** How long replaced and deleted versions are kept, in days, and how much of them, in bytes. */
+  history: v.optional(
+    v.object({
+      days: v.optional(v.pipe(v.number(), v.minValue(1)), DEFAULT_HISTORY.days),
+      maxBytes: v.optional(v.pipe(v.number(), v.minValue(0)), DEFAULT_HISTORY.maxBytes),
+    }),
+    DEFAULT_HISTORY,
+  ),
   ports: v.optional(
     v.object({
       api: v.optional(Port),
@@ -115,7 +125,7 @@ async function loadToken(path: string): Promise<string> {
 
 /** LevelDB locks its folder for as long as the process lives: that lock is the profile's. */
 async function openDatabase(path: string): Promise<Database> {
-  const db: Database = new Level(path, { keyEncoding: 'utf8', valueEncoding: 'view' })
+  const db: Database = new Level(path)
   try {
     await db.open()
     return db
@@ -152,7 +162,7 @@ export async function openProfile(
   const db = await openDatabase(at.database)
   try {
     const name = options.name ?? userInfo().username
-    let settings = await loadSettings(at.settings, { name, relays: [], ports: {} })
+    let settings = await loadSettings(at.settings, { name, relays: [], history: DEFAULT_HISTORY, ports: {} })
     if (options.name !== undefined) settings = { ...settings, name: options.name }
     if (options.relays !== undefined && options.relays.length > 0)
       settings = { ...settings, relays: [...options.relays] }

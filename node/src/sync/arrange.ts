@@ -17,11 +17,20 @@ export interface Install {
 }
 
 export type Action =
-  | { readonly do: 'make-folder' | 'make-link' | 'move'; readonly entry: TreeEntry; readonly to: Spot }
+  | { readonly do: 'make-folder'; readonly entry: TreeEntry; readonly to: Spot }
+  | { readonly do: 'make-link'; readonly entry: TreeEntry; readonly to: Spot }
+  | { readonly do: 'move'; readonly entry: TreeEntry; readonly to: Spot }
   | { readonly do: 'install'; readonly entry: TreeEntry; readonly temp: string; readonly to: Spot }
   | { readonly do: 'set-executable'; readonly entry: TreeEntry }
-  | { readonly do: 'remove' | 'park'; readonly node: NodeId }
-  | { readonly do: 'set-aside'; readonly node: NodeId; readonly parent: NodeId; readonly local: string; readonly stamp: Stamp }
+  | { readonly do: 'remove'; readonly node: NodeId }
+  | { readonly do: 'park'; readonly node: NodeId }
+  | {
+      readonly do: 'set-aside'
+      readonly node: NodeId
+      readonly parent: NodeId
+      readonly local: string
+      readonly stamp: Stamp
+    }
 
 /** A name in a folder of the placement. */
 export interface Spot {
@@ -47,11 +56,15 @@ export function arrange(
   const parked = new Set<NodeId>()
   let pending: Pending[] = steps.filter((step) => step.do !== 'fetch')
   while (pending.length > 0) {
-    const leaving = new Set(pending.flatMap((step) => (step.do === 'move' || step.do === 'remove' ? nodeOf(step) : [])))
+    const leaving = new Set(
+      pending.flatMap((step) => (step.do === 'move' || step.do === 'remove' ? nodeOf(step) : [])),
+    )
     const { wave, rest } = nextWave(pending, model, leaving)
     if (wave.length === 0) {
       const inTheWay = model.inTheWay(rest)
-      const park = rest.find((step) => step.do === 'move' && !parked.has(nodeOf(step)) && inTheWay.has(nodeOf(step)))
+      const park = rest.find(
+        (step) => step.do === 'move' && !parked.has(nodeOf(step)) && inTheWay.has(nodeOf(step)),
+      )
       if (!park) break
       parked.add(nodeOf(park))
       wave.push({ do: 'park', node: nodeOf(park) })
@@ -120,14 +133,16 @@ class Model {
       case 'set-aside':
         return step
       case 'set-executable':
-        return this.#where(step.entry.node) && { do: 'set-executable', entry: step.entry }
+        return this.#where(step.entry.node) ? { do: 'set-executable', entry: step.entry } : undefined
       case 'remove': {
         const ready = !this.isFolder(step.node) || this.#slots(step.node).size === 0
         return ready ? { do: 'remove', node: step.node } : undefined
       }
       case 'move': {
         const to = this.#spotFor(step.entry, leaving)
-        return to && !this.#isWithin(to.parent, step.entry.node) ? { do: 'move', entry: step.entry, to } : undefined
+        return to && !this.#isWithin(to.parent, step.entry.node)
+          ? { do: 'move', entry: step.entry, to }
+          : undefined
       }
       case 'install':
       case 'make-link': {
@@ -153,7 +168,11 @@ class Model {
       const holder = this.#holder(parent, this.#wanted(step.entry))
       if (holder !== undefined && holder !== node) found.add(holder)
       if (!this.#isWithin(parent, node)) continue
-      for (let at: BaseParent | undefined = parent; at && at !== node && at !== PARKED; at = this.#where(at)?.parent) {
+      for (
+        let at: BaseParent | undefined = parent;
+        at && at !== node && at !== PARKED;
+        at = this.#where(at)?.parent
+      ) {
         found.add(at)
       }
     }
@@ -161,20 +180,10 @@ class Model {
   }
 
   apply(action: Action): void {
-    switch (action.do) {
-      case 'set-executable':
-        return
-      case 'remove':
-      case 'set-aside':
-        return this.#put(action.node, undefined)
-      case 'park':
-        return this.#put(action.node, { parent: PARKED, local: action.node })
-      case 'make-folder':
-        this.#made.add(action.entry.node)
-        return this.#put(action.entry.node, action.to)
-      default:
-        return this.#put(action.entry.node, action.to)
-    }
+    if (action.do === 'make-folder') this.#made.add(action.entry.node)
+    if (action.do === 'park') this.#put(action.node, { parent: PARKED, local: action.node })
+    else if ('to' in action) this.#put(action.entry.node, action.to)
+    else if (action.do !== 'set-executable') this.#put(action.node, undefined)
   }
 
   #where(node: NodeId): { readonly parent: BaseParent; readonly local: string } | undefined {
@@ -186,7 +195,8 @@ class Model {
     let slots = this.#folders.get(parent)
     if (!slots) {
       slots = new Map()
-      for (const [local, node] of this.#base.children(parent)) slots.set(slotOf(local, this.#capabilities), node)
+      for (const [local, node] of this.#base.children(parent))
+        slots.set(slotOf(local, this.#capabilities), node)
       this.#folders.set(parent, slots)
     }
     return slots
@@ -209,7 +219,8 @@ class Model {
   #spotFor(entry: TreeEntry, leaving: ReadonlySet<NodeId>): Spot | undefined {
     const { parent, node, name } = entry
     const folder = this.#where(parent)
-    if (parent !== ROOT_NODE && (!folder || folder.parent === PARKED || !this.isFolder(parent))) return undefined
+    if (parent !== ROOT_NODE && (!folder || folder.parent === PARKED || !this.isFolder(parent)))
+      return undefined
     const first = this.#wanted(entry)
     const holder = this.#holder(parent, first)
     if (!holder || holder === node) return { parent, local: first }

@@ -165,7 +165,9 @@ async function copyFile(from: string, to: string): Promise<void> {
 
 /** Through an open file: changing the mode of a path would follow a link. */
 async function setMode(path: string, mode: number): Promise<void> {
-  const handle = await asked(() => fsp.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+  const handle = await asked(() =>
+    fsp.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+  )
   try {
     await asked(() => handle.chmod(mode))
   } finally {

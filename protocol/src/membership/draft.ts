@@ -32,7 +32,7 @@ export interface Grant {
   readonly role: Role | undefined
 }
 
-/** Whoever did not know of this position is held to `role`, but for what counts by the cut-offs. */
+/** A user gets this role; of what he wrote without knowing of it, only what the cut-offs name counts. */
 export interface Restriction extends Grant {
   readonly cutoffs: ReadonlyMap<DeviceId, number>
 }

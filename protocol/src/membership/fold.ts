@@ -38,8 +38,6 @@ export interface Membership {
   }): Standing
 }
 
-const RANK: Record<Role, number> = { viewer: 1, editor: 2, owner: 3 }
-
 export function foldMembership(share: ShareId, changes: ReadonlyMap<ChangeId, MembershipChange>): Membership {
   const log = orderLog(changes)
   const dropped = new Set<number>()
@@ -124,7 +122,7 @@ function membershipOf(
       }
       for (const restriction of draft.restrictions.get(claim.user) ?? []) {
         const cut = !has(past, restriction.position) && seq > (restriction.cutoffs.get(device) ?? 0)
-        if (cut) role = lesser(role, restriction.role)
+        if (cut) role = undefined
       }
       return { known: true, user: claim.user, role }
     },
@@ -179,9 +177,4 @@ function isRotationDue(log: OrderedLog, draft: Draft, accepted: readonly number[
 function epochAt(log: OrderedLog, position: number): number | undefined {
   const body = log.changes[position]?.body
   return body && 'epoch' in body ? body.epoch : undefined
-}
-
-function lesser(a: Role | undefined, b: Role | undefined): Role | undefined {
-  if (a === undefined || b === undefined) return undefined
-  return RANK[a] <= RANK[b] ? a : b
 }

@@ -11,6 +11,7 @@ import { type MergedTree, mergeTree } from '../tree/merge.ts'
 import { patchTree } from '../tree/patch.ts'
 import { oldestFirst } from '../versions/graph.ts'
 import { settle } from '../versions/settle.ts'
+import { everAt } from './ever-at.ts'
 import { createOutbox } from './outbox.ts'
 import type { Replica } from './replica.ts'
 import type { ShareDocument } from './share.ts'
@@ -112,11 +113,17 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
     },
     get introduction() {
       const own = [...replica.log.values()].filter(
-        ({ certificate }) => certificate?.device === identity.deviceId,
+        ({ body, certificate }) =>
+          certificate?.device === identity.deviceId ||
+          (body.kind === 'leave' && body.user === identity.userId),
       )
       return [...own.flatMap(({ id }) => replica.changes.value(id) ?? []), ...outbox.changes()]
     },
     tree: () => mergedNow().tree,
+    everAt(path) {
+      mergedNow()
+      return everAt(path, facts.nodes(), facts.node)
+    },
     history: (node) => oldestFirst(facts.versionsOf(node)),
     version: (id) => facts.versions.get(id),
     userOf: (device) => replica.membership.userOf(device),

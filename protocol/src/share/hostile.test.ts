@@ -60,22 +60,14 @@ test("a viewer's records do not count, even when written straight into the docum
   for (const replica of all) assert.deepEqual(paths(replica), [])
   assert.equal(bob.share.fingerprint, before)
   // One right record among them does not help.
-  const own = {
-    ...{
-      type: 'placement',
-      device: vera.identity.deviceId,
-      where: 'local',
-      label: '',
-      mode: 'copy',
-      at: DAY,
-    },
-  } as const
+  const device = vera.identity.deviceId
+  const own: ShareRecord = { type: 'placement', device, where: 'local', label: '', mode: 'copy', at: DAY }
   putInto(bob.share.doc, forge(vera, [own, place(node, 'vandalism')]))
   // Nor does speaking of another's device.
   putInto(bob.share.doc, forge(vera, [{ ...own, device: bob.identity.deviceId }]))
   assert.equal(bob.share.placements.size, 0)
   assert.equal(bob.share.fingerprint, before)
-  assert.throws(() => bob.share.submit(value), { code: 'forbidden' })
+  assert.throws(() => bob.share.submit(forge(vera, [place(node, 'asked')])), { code: 'forbidden' })
   close(all)
 })
 
@@ -98,8 +90,7 @@ test('an outsider who got the keys of an epoch signs for nobody', () => {
 
 test('an editor may not change the settings, nor administer, whatever he writes', () => {
   const { alice, bob, all } = household()
-  const settings = { type: 'settings', name: 'Mine', relays: [], at: DAY + 9 } as const
-  putInto(alice.share.doc, forge(bob, [{ ...settings, relays: [] }]))
+  putInto(alice.share.doc, forge(bob, [{ type: 'settings', name: 'Mine', relays: [], at: DAY + 9 }]))
   assert.equal(alice.share.settings.name, 'Papers')
   const { root } = alice.share.keys
   const { heads } = alice.share.membership

@@ -47,6 +47,8 @@ export interface ShareDocument extends Disposable {
   tree(): ShareTree
   /** All versions of a node, oldest first. */
   history(node: NodeId): readonly AuthoredVersion[]
+  /** Every node whose place is, or was when it was deleted, this path. */
+  everAt(path: string): readonly NodeId[]
   version(id: VersionId): AuthoredVersion | undefined
   /** The user a device belongs to in this share. */
   userOf(device: DeviceId): UserId | undefined
@@ -86,7 +88,7 @@ export interface ShareDocument extends Disposable {
   submit(signed: Uint8Array): void
   /** What this device signed but may not write itself; the caller submits it. Empty for editors. */
   readonly outbox: readonly Uint8Array[]
-  /** The signed changes that made this device a member's; for those who may not know it yet. */
+  /** What this user signed about himself: how he and this device came in, and that he left. For those who lack it. */
   readonly introduction: readonly Uint8Array[]
 
   onChange(listener: (change: ShareChange) => void): () => void

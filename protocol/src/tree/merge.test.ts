@@ -2,13 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type DeviceId, type NodeId, ROOT_NODE, type VersionId } from '../ids.ts'
-import { isShareName, type NodeKind } from '../records/record.ts'
-import type { FactsChange, NodeFacts } from './facts.ts'
+import { type Content, isShareName, type NodeKind } from '../records/record.ts'
+import type { AuthoredPlace, FactsChange, NodeFacts } from './facts.ts'
 import { type MergedTree, mergeTree } from './merge.ts'
 import { patchTree } from './patch.ts'
+import type { AuthoredVersion } from './tree.ts'
 
 const NODES = 14
 const node = (i: number): NodeId => (i === 0 ? ROOT_NODE : (`node${String(i).padStart(17, '0')}A` as NodeId))
+const CONTENT: Record<NodeKind, Content> = {
+  folder: { kind: 'folder' },
+  symlink: { kind: 'symlink', target: 'x' },
+  file: { kind: 'file', size: 0, mtime: 0, executable: false, sha256: new Uint8Array(32), segments: [] },
+}
 const device = (i: number): DeviceId => `device ${i}` as DeviceId
 const personOf = (id: DeviceId): string => `Person of ${id}/`
 
@@ -43,41 +49,13 @@ const specs = fc.uniqueArray(spec, { selector: (one) => one.node, maxLength: NOD
 function factsOf(one: Spec): NodeFacts {
   const author = device(one.author)
   const id = node(one.node)
-  const content =
-    one.kind === 'folder'
-      ? ({ kind: 'folder' } as const)
-      : one.kind === 'symlink'
-        ? ({ kind: 'symlink', target: 'x' } as const)
-        : ({
-            kind: 'file',
-            size: 0,
-            mtime: 0,
-            executable: false,
-            sha256: new Uint8Array(32),
-            segments: [],
-          } as const)
-  const head = {
-    ...{ type: 'version', id: `version of ${id}` as VersionId, node: id, parents: [], author, at: one.at },
-    content: content.kind === 'file' ? { ...content, segments: [] } : content,
-  } as const
-  const place = {
-    ...{
-      type: 'place',
-      node: id,
-      parent: node(one.parent),
-      name: one.name,
-      at: one.at,
-      kind: one.kind,
-      author,
-    },
-  } as const
-  return {
-    node: id,
-    place,
-    alive: one.alive,
-    head: { ...head, parents: [] },
-    heads: [{ ...head, parents: [] }],
+  const { at, kind, name, alive } = one
+  const head: AuthoredVersion = {
+    ...{ type: 'version', id: `version of ${id}` as VersionId, node: id, parents: [], author, at },
+    content: CONTENT[kind],
   }
+  const place: AuthoredPlace = { type: 'place', node: id, parent: node(one.parent), name, at, kind, author }
+  return { node: id, place, alive, head, heads: [head] }
 }
 
 const merged = (list: readonly Spec[]): MergedTree => mergeTree(list.map(factsOf), personOf)

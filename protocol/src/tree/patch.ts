@@ -46,7 +46,7 @@ function laidOutAgain(
   last: MergedTree,
   touched: ReadonlySet<Branch>,
   personOf: (device: DeviceId) => string,
-): MergedTree {
+): MergedTree | undefined {
   const layouts = new Map(last.layouts)
   const outdated: FolderLayout[] = []
   const fresh: FolderLayout[] = []
@@ -60,12 +60,20 @@ function laidOutAgain(
     const children = others.length === 0 ? own : own.concat(...others)
     const layout = layOut({ node, path: entry?.path ?? '', children }, before, personOf)
     if (layout === before) continue
+    // A file can take its name from a folder, and all paths below with it.
+    if (!sameFolders(layout, before)) return undefined
     layouts.set(node, layout)
     if (before) outdated.push(before)
     fresh.push(layout)
   }
   const collisions = [...layouts.values()].flatMap((layout) => layout.collisions)
   return { ...last, layouts, collisions, tree: indexed(last.tree, outdated, fresh) }
+}
+
+function sameFolders({ folders }: FolderLayout, before: FolderLayout | undefined): boolean {
+  if (folders.length !== before?.folders.length) return false
+  const paths = new Map(before.folders.map(({ node, path }) => [node, path]))
+  return folders.every(({ node, path }) => paths.get(node) === path)
 }
 
 function shownAs(last: MergedTree, { facts }: Branch): NodeId {

@@ -1,0 +1,245 @@
+/**
+ * Fetching of small files: wants that are open at the same time travel together, inline when they are few bytes and
+ * in packs otherwise. The first want leaves at once; those that come while packs are under way fill the next ones.
+ */
+import type { DeviceId, Sha256, ShareId } from '@cofolder/protocol'
+import { toHex } from '@cofolder/protocol'
+import { ContentError } from './content.ts'
+import { aborted, fromErrorData, toContentError } from './errors.ts'
+import { type Holders, type Reply, retryDelay } from './holders.ts'
+import { infoHashOf, piecesOf } from './info.ts'
+import { payloadKey } from './keys.ts'
+import { CORRUPT_FOR, MAX_PACK_BYTES, MAX_PACK_FILES, OPEN_PACKS } from './limits.ts'
+import { createSwarm } from './swarm.ts'
+import type { PackedResult } from './torrent-jobs.ts'
+import type { Torrents } from './torrents.ts'
+import { unpackOne } from './unpack.ts'
+import { totalSize } from './wire.ts'
+
+export interface SmallRequest {
+  readonly share: ShareId
+  readonly sha256: Sha256
+  readonly size: number
+  readonly contentKey: Uint8Array
+  readonly to: string
+  readonly signal: AbortSignal
+  readonly onWaiting: () => void
+}
+
+export interface SmallFiles {
+  /** Resolves when the file is written, checked and on disk. @throws ContentError */
+  fetch(request: SmallRequest): Promise<void>
+}
+
+interface Want extends SmallRequest {
+  readonly settled: PromiseWithResolvers<void>
+  /** Holders that do not have it, until holders change. */
+  readonly without: Set<DeviceId>
+  readonly corrupt: Map<DeviceId, number>
+  tries: number
+}
+
+export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFiles {
+  const queues = new Map<ShareId, Set<Want>>()
+  const open = new Map<DeviceId, number>()
+  const scheduled = new Set<ShareId>()
+  let openPacks = 0
+
+  const queueOf = (share: ShareId): Set<Want> => {
+    let queue = queues.get(share)
+    if (!queue) {
+      queue = new Set()
+      queues.set(share, queue)
+    }
+    return queue
+  }
+  /** Wants of the same moment go together. */
+  const schedule = (share: ShareId): void => {
+    if (scheduled.has(share)) return
+    scheduled.add(share)
+    setImmediate(() => {
+      scheduled.delete(share)
+      send(share)
+    })
+  }
+  const mayAsk = (want: Want, device: DeviceId): boolean =>
+    !want.without.has(device) && (want.corrupt.get(device) ?? 0) < Date.now()
+
+  function send(share: ShareId): void {
+    const queue = queueOf(share)
+    for (const want of queue) {
+      if (openPacks >= OPEN_PACKS) return
+      if (!queue.has(want)) continue
+      const possible = holders.available(share).filter((device) => mayAsk(want, device))
+      const holder = possible.reduce<DeviceId | undefined>(
+        (best, device) => (best === undefined || (open.get(device) ?? 0) < (open.get(best) ?? 0) ? device : best),
+        undefined,
+      )
+      if (holder === undefined) {
+        queue.delete(want)
+        void wait(want)
+      } else void sendTo(holder, take(queue, holder))
+    }
+    if (queue.size === 0) queues.delete(share)
+  }
+
+  /** The wants of a queue that one holder is asked for together. */
+  function take(queue: Set<Want>, holder: DeviceId): Want[] {
+    const wants: Want[] = []
+    let bytes = 0
+    for (const want of queue) {
+      if (!mayAsk(want, holder)) continue
+      if (wants.length > 0 && bytes + want.size > MAX_PACK_BYTES) break
+      queue.delete(want)
+      wants.push(want)
+      bytes += want.size
+      if (wants.length >= MAX_PACK_FILES) break
+    }
+    return wants
+  }
+
+  async function wait(want: Want): Promise<void> {
+    const { share, signal } = want
+    if (!holders.isResting(share)) want.onWaiting()
+    try {
+      await holders.change(share, retryDelay(want.tries++), signal)
+    } catch {
+      // Its settling follows from the signal.
+      return
+    }
+    want.without.clear()
+    queueOf(share).add(want)
+    schedule(share)
+  }
+
+  async function sendTo(holder: DeviceId, wants: readonly Want[]): Promise<void> {
+    const [first] = wants
+    if (!first) return
+    const { share } = first
+    openPacks++
+    open.set(holder, (open.get(holder) ?? 0) + 1)
+    try {
+      const files = wants.map(({ sha256, size }) => ({ sha256: new Uint8Array(sha256), size }))
+      const results = await receive(holder, share, wants, await holders.ask(holder, { type: 'files', share, files }))
+      for (const [index, want] of wants.entries()) settle(want, holder, results[index])
+    } finally {
+      openPacks--
+      open.set(holder, (open.get(holder) ?? 1) - 1)
+      for (const other of queues.keys()) schedule(other)
+    }
+  }
+
+  /** What became of each want: undefined where the holder does not have it, `later` where it is worth asking again. */
+  async function receive(
+    holder: DeviceId,
+    share: ShareId,
+    wants: readonly Want[],
+    reply: Reply,
+  ): Promise<readonly (PackedResult | 'later' | undefined)[]> {
+    if (reply === 'later') return wants.map(() => 'later')
+    if (reply === 'none') return []
+    if (reply.type === 'inline' && reply.files.length === wants.length) {
+      return await Promise.all(
+        wants.map(async (want, index) => {
+          const cipher = reply.files[index]
+          return cipher ? await unpackInline(cipher, want) : undefined
+        }),
+      )
+    }
+    if (reply.type === 'pack' && reply.has.length === wants.length) {
+      const packed = wants.filter((_, index) => reply.has[index])
+      const results = await receivePack(holder, share, packed, reply.info, reply.port)
+      const remaining = [...results]
+      return reply.has.map((has) => (has ? remaining.shift() : undefined))
+    }
+    return wants.map(() => corrupt)
+  }
+
+  async function receivePack(
+    holder: DeviceId,
+    share: ShareId,
+    wants: readonly Want[],
+    info: Uint8Array<ArrayBuffer>,
+    port: number,
+  ): Promise<readonly (PackedResult | 'later')[]> {
+    if (wants.length === 0 || !piecesOf(info, totalSize(wants))) return wants.map(() => corrupt)
+    const infoHash = new Uint8Array(infoHashOf(info))
+    const files = wants.map(({ size, sha256, contentKey, to }) => ({
+      size,
+      sha256,
+      to,
+      key: payloadKey(contentKey, sha256),
+    }))
+    let isCorrupt = false
+    const swarm = createSwarm({
+      holders,
+      share,
+      infoHash,
+      begin: (events) => torrents.fetchPack({ infoHash: toHex(infoHash), info, files }, events),
+      onProgress: () => {},
+      onLost(_, reason) {
+        isCorrupt ||= reason === 'corrupt'
+        swarm.stop()
+      },
+    })
+    swarm.add(holder, port)
+    const giveUp = (): void => {
+      if (wants.every(({ signal }) => signal.aborted)) swarm.stop()
+    }
+    for (const { signal } of wants) signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await swarm.done
+    } catch (error) {
+      const failure = toContentError(error)
+      if (failure.code !== 'aborted') return wants.map(() => ({ error: { code: failure.code, message: failure.message } }))
+      return wants.map(() => (isCorrupt ? corrupt : 'later'))
+    } finally {
+      for (const { signal } of wants) signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  function settle(want: Want, holder: DeviceId, result: PackedResult | 'later' | undefined): void {
+    if (result !== undefined && result !== 'later') {
+      if (result.error === undefined) return want.settled.resolve()
+      if (result.error.code !== 'corrupt') return want.settled.reject(fromErrorData(result.error))
+      want.corrupt.set(holder, Date.now() + CORRUPT_FOR)
+    } else if (result === undefined) want.without.add(holder)
+    else if (++want.tries > 1) want.without.add(holder)
+    if (want.signal.aborted) return
+    queueOf(want.share).add(want)
+    schedule(want.share)
+  }
+
+  return {
+    async fetch(request) {
+      const { share, signal } = request
+      if (signal.aborted) throw aborted(signal)
+      const settled = Promise.withResolvers<void>()
+      const want: Want = { ...request, settled, without: new Set(), corrupt: new Map(), tries: 0 }
+      const stop = (): void => {
+        queues.get(share)?.delete(want)
+        settled.reject(aborted(signal))
+      }
+      signal.addEventListener('abort', stop, { once: true })
+      queueOf(share).add(want)
+      schedule(share)
+      try {
+        await settled.promise
+      } finally {
+        signal.removeEventListener('abort', stop)
+      }
+    },
+  }
+}
+
+const corrupt: PackedResult = { error: { code: 'corrupt', message: 'a holder sent other content than asked for' } }
+
+async function unpackInline(cipher: Uint8Array, want: Want): Promise<PackedResult> {
+  try {
+    await unpackOne(cipher, { ...want, key: payloadKey(want.contentKey, want.sha256) })
+    return {}
+  } catch (error) {
+    const { code, message } = error instanceof ContentError ? error : toContentError(error)
+    return { error: { code, message } }
+  }
+}

@@ -1,0 +1,53 @@
+/** Our folder in a placement's root: partial downloads, and entries parked while names are exchanged. */
+import { type TreeEntry, toHex } from '@cofolder/protocol'
+import { type FileSystem, FileSystemError, isCode } from './file-system.ts'
+import { TEMP_FOLDER } from './limits.ts'
+
+const HASH_DIGITS = 16
+
+/** The same for one content of one node every time, so that an interrupted download goes on. */
+export function tempName({ node, head }: TreeEntry): string {
+  const { content } = head
+  return content.kind === 'file' ? `${node}-${toHex(content.sha256).slice(0, HASH_DIGITS)}` : `${node}-link`
+}
+
+export class TempFolder {
+  readonly path: string
+  readonly #fs: FileSystem
+
+  constructor(fs: FileSystem, root: string) {
+    this.#fs = fs
+    this.path = `${root}/${TEMP_FOLDER}`
+  }
+
+  /** @throws FileSystemError `not-a-folder` when something else has its name. */
+  async make(): Promise<void> {
+    try {
+      await this.#fs.makeFolder(this.path)
+    } catch (error) {
+      if (!isCode(error, 'exists')) throw error
+      const { kind } = await this.#fs.stat(this.path)
+      if (kind !== 'folder') throw new FileSystemError('not-a-folder', `${this.path} is not a folder`)
+    }
+  }
+
+  /** Removes what no download or parked entry needs any more, and the folder itself when nothing is left. */
+  async clean(wanted: ReadonlySet<string>): Promise<void> {
+    try {
+      const items = await this.#fs.list(this.path)
+      for (const { name } of items) if (!wanted.has(name)) await this.#removeFile(`${this.path}/${name}`)
+      await this.#fs.removeFolder(this.path)
+    } catch (error) {
+      if (!isCode(error, 'not-found', 'not-empty', 'not-a-folder', 'denied')) throw error
+    }
+  }
+
+  /** Folders are never ours to empty: only a parked one can be here, and it is wanted. */
+  async #removeFile(path: string): Promise<void> {
+    try {
+      await this.#fs.remove(path)
+    } catch (error) {
+      if (!isCode(error, 'not-found', 'denied', 'exists')) throw error
+    }
+  }
+}
