@@ -15,6 +15,7 @@ import { receiveLetter } from '../shares/accepting.ts'
 import { createIndex, createPlacements } from '../shares/placements.ts'
 import { openRecords } from '../shares/records.ts'
 import { resumeShares, type ShareContext } from '../shares/service.ts'
+import { tellPlacement } from '../shares/telling.ts'
 import { watchShare } from '../shares/watching.ts'
 import { systemClock } from '../sync/clock.ts'
 import { nodeFileSystem } from '../sync/node-file-system.ts'
@@ -249,11 +250,19 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
       content.wake(share.id)
       circuits.refresh()
     })
+    const untell = tellPlacement({
+      share,
+      device: identity.deviceId,
+      placement: { where: 'local', label: '', mode: 'two-way' },
+      clock: Date.now,
+      onError: complain,
+    })
     const unsettle = replica.onSettleRequest(async () => placements.get(share.id)?.scan())
     stops.set(share.id, () => {
       unwatch()
       unpeer()
       unsettle()
+      untell()
     })
   }
 

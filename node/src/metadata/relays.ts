@@ -20,6 +20,8 @@ export interface RelayLinksOptions {
   readonly share: ShareDocument
   readonly presence: PresenceBoard
   readonly relayClient: (url: string) => RelayClient
+  /** Resolves when what this device wrote so far is on disk; undefined when it is. */
+  readonly written: () => Promise<void> | undefined
   readonly onSubmission: (signed: Uint8Array) => void
   /** A relay was connected or lost. */
   readonly onState: () => void
@@ -82,6 +84,7 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
         if (error && connected) onError(error)
         options.onState()
       },
+      written: options.written,
       // The relay may have lost its data, or may not know the share yet.
       before: () => state(client),
     })

@@ -151,6 +151,7 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
     share,
     presence,
     relayClient: parts.relayClient,
+    written: () => log.written(),
     onSubmission: submitted,
     onState: peersChanged,
     onError: report,

@@ -45,6 +45,8 @@ export interface DocumentConnectionOptions {
   readonly onState: (connected: boolean, error?: Error) => void
   /** Before each attempt, for example to publish an access statement. */
   readonly before?: () => Promise<void>
+  /** Resolves when what this device wrote is on disk, undefined when it is: nothing is told before. */
+  readonly written?: () => Promise<void> | undefined
 }
 
 export interface MailboxSubscription {
@@ -164,7 +166,7 @@ export function createRelayClient(options: {
       await call('PUT', relayPaths.access(share.id), { body: statement })
     },
 
-    connectDocument({ share, awareness, onSubmission, onState, before }) {
+    connectDocument({ share, awareness, onSubmission, onState, before, written = () => undefined }) {
       let submit = (_: Uint8Array): void => {}
       const drain = (): void => {
         if (rightOf(share).right === 'write') {
@@ -185,9 +187,10 @@ export function createRelayClient(options: {
         },
         onOpen(transmit) {
           const { right } = rightOf(share)
+          const transmitWritten = sendInOrder(transmit, written)
           const send = (message: Uint8Array): void => {
             // A reader's relay connection is for reading: what it knows more comes from those who may write.
-            if (right === 'write' || !carriesUpdate(message)) transmit(message)
+            if (right === 'write' || !carriesUpdate(message)) transmitWritten(message)
           }
           const session = createSyncSession({
             doc: share.doc,
@@ -275,6 +278,37 @@ export function createRelayClient(options: {
     async deleteLink(seed, invite, at) {
       await call('DELETE', relayPaths.link(invite), { body: createLinkStatement(seed, at) })
     },
+  }
+}
+
+/** Sends messages in order, each once all that was written before it is on disk. */
+function sendInOrder(
+  transmit: (message: Uint8Array) => void,
+  written: () => Promise<void> | undefined,
+): (message: Uint8Array) => void {
+  const queue: Uint8Array[] = []
+  let sending = false
+  const sendQueue = async (): Promise<void> => {
+    try {
+      for (let message = queue[0]; message; message = queue[0]) {
+        const writing = written()
+        if (writing) await writing
+        transmit(message)
+        queue.shift()
+      }
+    } catch {
+      // What we wrote will not reach the disk any more: the replica is closing.
+      queue.length = 0
+    } finally {
+      sending = false
+    }
+  }
+  return (message) => {
+    queue.push(message)
+    if (sending) return
+    sending = true
+    // After this tick's listeners, so that what the message tells is among what is being written.
+    queueMicrotask(() => void sendQueue())
   }
 }
 

@@ -36,6 +36,14 @@ export function watchShare(options: {
   // A replica that was just joined learns of everybody at once: that is no news either.
   let settled = seen.size > 0
 
+  function accepted(by: { id: UserId; name: string }, member: Member | undefined): void {
+    const where = [...(member?.devices.keys() ?? [])].flatMap(
+      (device) => share.placements.get(device)?.where ?? [],
+    )
+    const detail = where.length > 0 ? { detail: { where } } : {}
+    emit({ at: options.clock(), type: 'accepted', share: share.id, by, ...detail })
+  }
+
   function membersChanged(): void {
     const now = memberStates(share)
     if (settled) {
@@ -45,7 +53,7 @@ export function watchShare(options: {
         if (status === before) continue
         const member = share.membership.members.get(user)
         const by = { id: user, name: member?.name ?? '' }
-        if (status === 'active') emit({ at: options.clock(), type: 'accepted', share: share.id, by })
+        if (status === 'active') accepted(by, member)
         if (status === 'left') emit({ at: options.clock(), type: 'left', share: share.id, by })
       }
     }

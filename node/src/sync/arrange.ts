@@ -150,7 +150,8 @@ class Model {
         const here = this.#where(step.entry.node)
         if (here?.parent === PARKED) return undefined
         const to = here ? { parent: here.parent, local: here.local } : this.#spotFor(step.entry, leaving)
-        return to && (step.do === 'install' ? { ...step, to } : { do: 'make-link', entry: step.entry, to })
+        if (!to) return undefined
+        return step.do === 'install' ? { ...step, to } : { do: 'make-link', entry: step.entry, to }
       }
       case 'make-folder': {
         const to = this.#spotFor(step.entry, leaving)

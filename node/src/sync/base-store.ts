@@ -91,14 +91,22 @@ export interface BaseChanges {
   readonly done?: Iterable<string>
 }
 
-export class BaseStore {
-  readonly #db: Level
-  readonly #prefix: string
+/** A part of the profile's database that belongs to one placement. */
+export const placementLevel = (db: Level, name: string) =>
+  db.sublevel<string, Uint8Array>(name, { keyEncoding: 'utf8', valueEncoding: 'view' })
+export type PlacementLevel = ReturnType<typeof placementLevel>
 
-  /** `id` tells the placements of one profile apart. */
-  constructor(db: Level, id: string) {
+/** Written through to the disk before the promise resolves. */
+const DURABLE = { keyEncoding: 'utf8', sync: true } as const
+
+const toBytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
+const fromBytes = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString())
+
+export class BaseStore {
+  readonly #db: PlacementLevel
+
+  constructor(db: PlacementLevel) {
     this.#db = db
-    this.#prefix = `placement!${id}!`
   }
 
   async load(): Promise<StoredPlacement> {
@@ -106,10 +114,10 @@ export class BaseStore {
     const intents = new Map<string, Intent>()
     let root: RootIdentity | undefined
     let damaged = 0
-    for await (const [key, text] of this.#db.iterator({ gte: this.#prefix, lt: `${this.#prefix}~` })) {
-      const [kind, id = ''] = key.slice(this.#prefix.length).split('!')
+    for await (const [key, bytes] of this.#db.iterator()) {
+      const [kind, id = ''] = key.split('!')
       try {
-        const value: unknown = JSON.parse(text)
+        const value: unknown = fromBytes(bytes)
         if (kind === 'base') entries.push(decodeEntry(id, value))
         else if (kind === 'intent') intents.set(id, v.parse(IntentSchema, value))
         else if (kind === 'root') root = v.parse(RootSchema, value)
@@ -121,35 +129,33 @@ export class BaseStore {
   }
 
   async setRoot(root: RootIdentity): Promise<void> {
-    await this.#db.put(`${this.#prefix}root`, JSON.stringify(root), { sync: true })
+    await this.#db.batch([{ type: 'put', key: 'root', value: toBytes(root) }], DURABLE)
   }
 
   /** Durable when it resolves. */
   async begin(intents: ReadonlyMap<string, Intent>): Promise<void> {
     const puts = [...intents].map(([id, intent]) => {
       const value = { ...intent, ...(intent.after && { after: encodeEntry(intent.after) }) }
-      return { type: 'put' as const, key: `${this.#prefix}intent!${id}`, value: JSON.stringify(value) }
+      return { type: 'put' as const, key: `intent!${id}`, value: toBytes(value) }
     })
-    await this.#db.batch(puts, { sync: true })
+    await this.#db.batch(puts, DURABLE)
   }
 
   /** All of it or nothing; durable when it resolves. */
   async commit({ put = [], del = [], done = [] }: BaseChanges): Promise<void> {
-    const prefix = this.#prefix
     const operations = [
-      ...del.map((node) => ({ type: 'del' as const, key: `${prefix}base!${node}` })),
+      ...del.map((node) => ({ type: 'del' as const, key: `base!${node}` })),
       ...put.map((entry) => {
-        const value = JSON.stringify(encodeEntry(entry))
-        return { type: 'put' as const, key: `${prefix}base!${entry.node}`, value }
+        return { type: 'put' as const, key: `base!${entry.node}`, value: toBytes(encodeEntry(entry)) }
       }),
-      ...[...done].map((id) => ({ type: 'del' as const, key: `${prefix}intent!${id}` })),
+      ...[...done].map((id) => ({ type: 'del' as const, key: `intent!${id}` })),
     ]
-    if (operations.length > 0) await this.#db.batch(operations, { sync: true })
+    if (operations.length > 0) await this.#db.batch(operations, DURABLE)
   }
 
   /** Forgets everything about the placement. */
   async clear(): Promise<void> {
-    await this.#db.clear({ gte: this.#prefix, lt: `${this.#prefix}~` })
+    await this.#db.clear()
   }
 }
 

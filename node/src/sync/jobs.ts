@@ -21,14 +21,12 @@ import {
   type FileStat,
   type FileSystem,
   FileSystemError,
-  isCode,
-  type PinnedFolder,
   statIfThere,
 } from './file-system.ts'
 import type { Intent } from './journal.ts'
-import { CALLS_AT_ONCE, STEPS_AT_ONCE, TEMP_FOLDER } from './limits.ts'
+import { TEMP_FOLDER } from './limits.ts'
 import { asideName } from './names.ts'
-import { forEachParallel } from './parallel.ts'
+import type { PinnedFolders } from './pinned-folders.ts'
 import { type TempFolder, tempName } from './temp-folder.ts'
 
 export interface JobOptions {

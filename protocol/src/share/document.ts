@@ -12,7 +12,7 @@ import { patchTree } from '../tree/patch.ts'
 import { oldestFirst } from '../versions/graph.ts'
 import { settle } from '../versions/settle.ts'
 import { everAt } from './ever-at.ts'
-import { createOutbox } from './outbox.ts'
+import { createOutbox, introductionOf } from './outbox.ts'
 import type { Replica } from './replica.ts'
 import type { ShareDocument } from './share.ts'
 import { submit } from './submission.ts'
@@ -112,12 +112,7 @@ export function createDocument(replica: Replica, options: DocumentOptions = {}):
       return outbox.values()
     },
     get introduction() {
-      const own = [...replica.log.values()].filter(
-        ({ body, certificate }) =>
-          certificate?.device === identity.deviceId ||
-          (body.kind === 'leave' && body.user === identity.userId),
-      )
-      return [...own.flatMap(({ id }) => replica.changes.value(id) ?? []), ...outbox.changes()]
+      return [...introductionOf(replica), ...outbox.changes()]
     },
     tree: () => mergedNow().tree,
     everAt(path) {

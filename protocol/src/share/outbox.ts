@@ -38,6 +38,26 @@ export function createOutbox(replica: Replica, earlier: readonly Uint8Array[]): 
   }
 }
 
+/** Batches of a viewer that he offers again: more have long been superseded. */
+const MAX_OFFERED = 8
+
+/** What stands in the document because this user, or this device, signed it about himself. */
+export function introductionOf({ identity, log, role, ledger, changes, batches }: Replica): Uint8Array[] {
+  const { deviceId, userId } = identity
+  const own = [...log.values()].filter(
+    ({ body, certificate }) =>
+      certificate?.device === deviceId || (body.kind === 'leave' && body.user === userId),
+  )
+  const placements = role === 'viewer' ? [...ledger.accepted.values()] : []
+  const offered = placements
+    .filter(({ device, records }) => device === deviceId && records.every(({ type }) => type === 'placement'))
+    .slice(-MAX_OFFERED)
+  return [
+    ...own.flatMap(({ id }) => changes.value(id) ?? []),
+    ...offered.flatMap(({ id }) => batches.value(id) ?? []),
+  ]
+}
+
 /** The sequence number of a batch; 0 for a membership change. */
 function seqOf({ keyring }: Replica, value: Uint8Array): number {
   try {

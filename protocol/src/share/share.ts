@@ -88,7 +88,10 @@ export interface ShareDocument extends Disposable {
   submit(signed: Uint8Array): void
   /** What this device signed but may not write itself; the caller submits it. Empty for editors. */
   readonly outbox: readonly Uint8Array[]
-  /** What this user signed about himself: how he and this device came in, and that he left. For those who lack it. */
+  /**
+   * What this user signed about himself: how he and this device came in, that he left, and, of a viewer, where he
+   * keeps the share. To be submitted to whoever may lack it: an editor who let it in may have vanished with it.
+   */
   readonly introduction: readonly Uint8Array[]
 
   onChange(listener: (change: ShareChange) => void): () => void

@@ -1,0 +1,218 @@
+/**
+ * The downloads of one placement. They run beside everything else; each round of the engine says what is wanted now,
+ * and takes what has arrived. Equal content is fetched once: the others copy it from where it was placed.
+ */
+import {
+  type FileContent,
+  type NodeId,
+  type ShareId,
+  type TreeEntry,
+  toHex,
+  type VersionId,
+} from '@cofolder/protocol'
+import { ContentError, type ContentService, type FetchRequest } from '../content/content.ts'
+import type { Install } from './arrange.ts'
+import type { BaseEntry, BaseTree } from './base.ts'
+import type { Clock } from './clock.ts'
+import { type FileSystem, FileSystemError, isCode } from './file-system.ts'
+import { FETCHES_AT_ONCE, RETRY_FIRST, RETRY_MAX } from './limits.ts'
+import { type TempFolder, tempName } from './temp-folder.ts'
+
+export interface FetchesOptions {
+  readonly share: ShareId
+  readonly content: ContentService
+  readonly fs: FileSystem
+  readonly root: string
+  readonly base: BaseTree
+  readonly temp: TempFolder
+  readonly clock: Clock
+  /** Something arrived, failed or began to wait: there is something to look at. */
+  readonly onChange: () => void
+}
+
+interface Task {
+  readonly entry: TreeEntry
+  readonly version: VersionId
+  readonly hash: string
+  readonly abort: AbortController
+  state: 'queued' | 'running' | 'waiting' | 'ready' | 'failed'
+  error?: Error
+  /** Milliseconds since the epoch. */
+  retryAt: number
+  delay: number
+}
+
+export class Fetches {
+  readonly #o: FetchesOptions
+  readonly #tasks = new Map<NodeId, Task>()
+  readonly #running = new Set<Promise<void>>()
+  readonly #hashes = new Map<string, Task>()
+  #closed = false
+
+  constructor(options: FetchesOptions) {
+    this.#o = options
+  }
+
+  /** From now on these are wanted and no others. */
+  async want(entries: readonly TreeEntry[]): Promise<void> {
+    const wanted = new Map(entries.map((entry) => [entry.node, entry]))
+    for (const [node, task] of this.#tasks) {
+      if (wanted.get(node)?.head.id !== task.version) this.drop(node)
+    }
+    if (entries.length === 0) return
+    await this.#o.temp.make()
+    for (const entry of entries) {
+      const known = this.#tasks.get(entry.node)
+      if (!known) this.#add(entry)
+      else if (known.entry !== entry) this.#tasks.set(entry.node, Object.assign(known, { entry }))
+    }
+    this.#start()
+  }
+
+  /** What can be put in its place. */
+  ready(): Install[] {
+    const installs: Install[] = []
+    for (const { state, entry } of this.#tasks.values()) {
+      if (state === 'ready') installs.push({ do: 'install', entry, temp: this.#tempPath(entry) })
+    }
+    return installs
+  }
+
+  /** No longer wanted, or in its place. */
+  drop(node: NodeId): void {
+    const task = this.#tasks.get(node)
+    if (!task) return
+    this.#tasks.delete(node)
+    if (this.#hashes.get(task.hash) === task) this.#hashes.delete(task.hash)
+    task.abort.abort()
+  }
+
+  /** The fetched file was not good for its place: it is fetched again, later. */
+  failed(node: NodeId, error: Error): void {
+    const task = this.#tasks.get(node)
+    if (task) this.#fail(task, error)
+  }
+
+  /** Names in the temporary folder that are needed. */
+  tempNames(): string[] {
+    return [...this.#tasks.values()].map(({ entry }) => tempName(entry))
+  }
+
+  /** Downloads that can go on now. */
+  get active(): number {
+    return this.#count('running') + (this.#count('ready') > 0 ? 1 : 0)
+  }
+  /** Downloads for which nobody reachable has the content. */
+  get waiting(): number {
+    return this.#count('waiting')
+  }
+  get nextRetry(): number | undefined {
+    let next: number | undefined
+    for (const { state, retryAt } of this.#tasks.values()) {
+      if (state === 'failed' && (next === undefined || retryAt < next)) next = retryAt
+    }
+    return next
+  }
+  get errors(): readonly { readonly entry: TreeEntry; readonly error: Error }[] {
+    return [...this.#tasks.values()].flatMap(({ entry, error }) => (error ? [{ entry, error }] : []))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const node of [...this.#tasks.keys()]) this.drop(node)
+    await Promise.all(this.#running)
+  }
+
+  #count(state: Task['state']): number {
+    let count = 0
+    for (const task of this.#tasks.values()) if (task.state === state) count++
+    return count
+  }
+
+  #add(entry: TreeEntry): void {
+    const { content } = entry.head
+    if (content.kind !== 'file') return
+    this.#tasks.set(entry.node, {
+      entry,
+      version: entry.head.id,
+      hash: toHex(content.sha256),
+      abort: new AbortController(),
+      state: 'queued',
+      retryAt: 0,
+      delay: RETRY_FIRST,
+    })
+  }
+
+  #start(): void {
+    const now = this.#o.clock.now()
+    for (const task of this.#tasks.values()) {
+      if (this.#closed || this.#running.size >= FETCHES_AT_ONCE) return
+      const due = task.state === 'queued' || (task.state === 'failed' && task.retryAt <= now)
+      const leader = this.#hashes.get(task.hash)
+      if (!due || (leader !== undefined && leader !== task)) continue
+      this.#hashes.set(task.hash, task)
+      const run = this.#run(task).finally(() => {
+        this.#running.delete(run)
+        this.#start()
+      })
+      this.#running.add(run)
+    }
+  }
+
+  async #run(task: Task): Promise<void> {
+    task.state = 'running'
+    const { entry, abort } = task
+    const { content } = entry.head
+    try {
+      if (content.kind === 'file') await this.#fetch(entry, content, abort.signal, task)
+      if (abort.signal.aborted) return
+      task.state = 'ready'
+      delete task.error
+    } catch (error) {
+      if (abort.signal.aborted) return
+      if (!(error instanceof ContentError) && !(error instanceof FileSystemError)) throw error
+      this.#fail(task, error)
+    }
+    this.#o.onChange()
+  }
+
+  async #fetch(entry: TreeEntry, content: FileContent, signal: AbortSignal, task: Task): Promise<void> {
+    const to = this.#tempPath(entry)
+    if (content.size === 0) {
+      try {
+        await this.#o.fs.remove(to)
+      } catch (error) {
+        if (!isCode(error, 'not-found')) throw error
+      }
+      return this.#o.fs.createFile(to)
+    }
+    const base = this.#oldVersion(this.#o.base.get(entry.node))
+    const request: FetchRequest = { share: this.#o.share, content, to, ...(base && { base }) }
+    await this.#o.content.fetch(request, {
+      signal,
+      onWaiting: () => {
+        if (task.state !== 'running') return
+        task.state = 'waiting'
+        this.#o.onChange()
+      },
+    })
+  }
+
+  #oldVersion(old: BaseEntry | undefined): FetchRequest['base'] {
+    const names = old && this.#o.base.pathOf(old.node)
+    if (!names || old.content.kind !== 'file') return undefined
+    return { path: [this.#o.root, ...names].join('/'), content: old.content }
+  }
+
+  #fail(task: Task, error: Error): void {
+    task.state = 'failed'
+    task.error = error
+    task.retryAt = this.#o.clock.now() + task.delay
+    task.delay = Math.min(task.delay * 2, RETRY_MAX)
+    if (this.#hashes.get(task.hash) === task) this.#hashes.delete(task.hash)
+  }
+
+  #tempPath(entry: TreeEntry): string {
+    return `${this.#o.temp.path}/${tempName(entry)}`
+  }
+}
