@@ -21,10 +21,10 @@ const CHECKS_AT_ONCE = 16
 const FAILED_PIECE = /^Piece (\d+) failed verification/
 
 interface Transfer {
-  readonly torrent: Torrent
-  readonly opened: Promise<void>
+  /** The torrent once it takes peers. */
+  readonly opened: PromiseWithResolvers<Torrent>
+  readonly done: PromiseWithResolvers<void>
   readonly connections: Map<number, { readonly holder: DeviceId; readonly connection: HolderConnection }>
-  readonly fail: (error: Error) => void
   verified: number
   reported: number
   /** When bytes last came in. */
@@ -47,27 +47,50 @@ export interface Fetching {
   sweep(now: number): void
 }
 
-export function createFetching({ torrents }: Client, events: FetchingEvents): Fetching {
+const stopped = (): ContentError => new ContentError('aborted', 'the transfer was stopped')
+
+/** `prepare` runs before a torrent is added: one client has each info hash once. */
+export function createFetching(
+  { torrents }: Client,
+  prepare: (infoHash: string) => Promise<void>,
+  events: FetchingEvents,
+): Fetching {
   const transfers = new Map<string, Transfer>()
   let nextTag = 1
 
-  /** Runs a torrent until it is complete; the store is closed in any case. */
-  async function run(infoHash: string, info: Uint8Array, size: number, store: ChunkStore, bitfield: Uint8Array): Promise<void> {
-    const torrent = torrents.add(torrentFile(info), { preloadedStore: store, storeCacheSlots: 0, bitfield })
-    guardWires(torrent)
-    events.traffic(torrent)
-    const opened = Promise.withResolvers<void>()
-    const done = Promise.withResolvers<void>()
+  /** Makes a transfer known from the moment it is asked for, so that peers told of meanwhile find it. */
+  async function transferring<T>(infoHash: string, work: (transfer: Transfer) => Promise<T>): Promise<T> {
     const transfer: Transfer = {
-      torrent,
-      opened: opened.promise,
+      opened: Promise.withResolvers(),
+      done: Promise.withResolvers(),
       connections: new Map(),
-      fail: done.reject,
       verified: 0,
       reported: 0,
       active: Date.now(),
     }
+    transfer.opened.promise.catch(() => {})
+    transfer.done.promise.catch(() => {})
     transfers.set(infoHash, transfer)
+    try {
+      await prepare(infoHash)
+      return await work(transfer)
+    } catch (error) {
+      throw toContentError(error)
+    } finally {
+      transfers.delete(infoHash)
+      transfer.opened.reject(stopped())
+      const connections = [...transfer.connections.values()]
+      transfer.connections.clear()
+      for (const { connection } of connections) connection.destroy()
+    }
+  }
+
+  /** Runs a torrent until it is complete; the store is closed in any case. */
+  async function run(transfer: Transfer, infoHash: string, info: Uint8Array, size: number, store: ChunkStore, bitfield: Uint8Array): Promise<void> {
+    const torrent = torrents.add(torrentFile(info), { preloadedStore: store, storeCacheSlots: 0, bitfield })
+    guardWires(torrent)
+    events.traffic(torrent)
+    const { opened, done } = transfer
     const pieceLength = pieceLengthOf(size)
     /** Who gave blocks of a piece that is not verified yet. */
     const givers = new Map<number, Set<Wire>>()
@@ -82,7 +105,7 @@ export function createFetching({ torrents }: Client, events: FetchingEvents): Fe
         },
       })
 
-    torrent.on('infoHash', opened.resolve)
+    torrent.on('infoHash', () => opened.resolve(torrent))
     torrent.on('metadata', () => {
       torrent.pieces = torrent.pieces.map((piece, index) => piece && bigPiece(index))
     })
@@ -108,17 +131,11 @@ export function createFetching({ torrents }: Client, events: FetchingEvents): Fe
     })
     torrent.on('done', done.resolve)
     torrent.on('error', done.reject)
-    torrent.on('close', () => done.reject(new ContentError('aborted', 'the transfer was stopped')))
+    torrent.on('close', () => done.reject(stopped()))
     try {
       await done.promise
-    } catch (error) {
-      throw toContentError(error)
     } finally {
-      transfers.delete(infoHash)
-      const connections = [...transfer.connections.values()]
-      transfer.connections.clear()
       await endTorrent(torrent)
-      for (const { connection } of connections) connection.destroy()
     }
   }
 
@@ -132,27 +149,27 @@ export function createFetching({ torrents }: Client, events: FetchingEvents): Fe
     events.lost(infoHash, entry.holder, reason)
   }
 
-  async function segment(wanted: WantedSegment): Promise<void> {
-    const { infoHash, info, size } = wanted
-    const store = filledFileStore(wanted)
-    let bitfield: Uint8Array
-    try {
-      bitfield = wanted.check ? await presentPieces(store.fd, wanted) : noPieces(size)
-    } catch (error) {
-      store.close(() => {})
-      throw error
-    }
-    await run(infoHash, info, size, store, bitfield)
-  }
-
   return {
-    segment,
+    segment: (wanted) =>
+      transferring(wanted.infoHash, async (transfer) => {
+        const { infoHash, info, size } = wanted
+        const store = filledFileStore(wanted)
+        let bitfield: Uint8Array
+        try {
+          bitfield = wanted.check ? await presentPieces(store.fd, wanted) : noPieces(size)
+        } catch (error) {
+          store.close(() => {})
+          throw error
+        }
+        await run(transfer, infoHash, info, size, store, bitfield)
+      }),
 
-    async payload(infoHash, info, size) {
-      const bytes = Buffer.allocUnsafeSlow(size)
-      await run(infoHash, info, size, memoryStore(bytes), noPieces(size))
-      return bytes
-    },
+    payload: (infoHash, info, size) =>
+      transferring(infoHash, async (transfer) => {
+        const bytes = Buffer.allocUnsafeSlow(size)
+        await run(transfer, infoHash, info, size, memoryStore(bytes), noPieces(size))
+        return bytes
+      }),
 
     async peer(infoHash, holder, path) {
       const transfer = transfers.get(infoHash)
@@ -173,12 +190,17 @@ export function createFetching({ torrents }: Client, events: FetchingEvents): Fe
       transfer.active = Date.now()
       transfer.connections.set(tag, { holder, connection })
       connection.once('close', () => drop(infoHash, transfer, tag, 'closed'))
-      await transfer.opened
-      if (transfer.torrent.destroyed || !transfer.torrent.addPeer(connection)) drop(infoHash, transfer, tag, 'closed')
+      try {
+        const torrent = await transfer.opened.promise
+        if (!torrent.destroyed && torrent.addPeer(connection)) return
+      } catch {
+        // The transfer ended first.
+      }
+      drop(infoHash, transfer, tag, 'closed')
     },
 
     stop(infoHash) {
-      transfers.get(infoHash)?.fail(new ContentError('aborted', 'the transfer was stopped'))
+      transfers.get(infoHash)?.done.reject(stopped())
     },
 
     sweep(now) {

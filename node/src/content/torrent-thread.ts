@@ -43,7 +43,7 @@ async function start(host: string): Promise<Running> {
     throw error
   })
   const serving = createServing(client, countTraffic, (infoHash) => tell({ type: 'unloaded', infoHash }))
-  const fetching = createFetching(client, {
+  const fetching = createFetching(client, serving.unload, {
     traffic: countTraffic,
     lost: (infoHash, holder, reason) => tell({ type: 'lost', infoHash, holder, reason }),
     progress: (infoHash, verified) => tell({ type: 'progress', infoHash, verified }),
@@ -73,14 +73,12 @@ const tell = answerJobs<TorrentJobs, TorrentEvent>({
   pack: async ({ files }) => (await started()).serving.pack(files),
   attach: async ({ infoHash, stream, id }) => (await started()).serving.attach(infoHash, stream, id),
   async fetch(wanted) {
-    const { serving, fetching } = await started()
-    await serving.unload(wanted.infoHash)
+    const { fetching } = await started()
     await fetching.segment(wanted)
     reportTraffic()
   },
   async fetchPack({ infoHash, info, files }) {
-    const { serving, fetching } = await started()
-    await serving.unload(infoHash)
+    const { fetching } = await started()
     const size = files.reduce((sum, file) => sum + file.size, 0)
     const payload = await fetching.payload(infoHash, info, size)
     reportTraffic()

@@ -135,11 +135,18 @@ export function createTorrents(host: string, threadCount: number): Torrents {
     done.catch(() => {})
     return {
       done,
+      // After the transfer itself, which waits for the port too.
       peer(holder, path) {
-        const transfer = path.stream ? [path.stream] : []
-        here.thread.run('peer', { infoHash, holder, path }, transfer).catch(() => events.lost(holder, 'closed'))
+        const moved = path.stream ? [path.stream] : []
+        portOf(here)
+          .then(() => here.thread.run('peer', { infoHash, holder, path }, moved))
+          .catch(() => events.lost(holder, 'closed'))
       },
-      stop: () => void here.thread.run('stop', { infoHash }).catch(() => {}),
+      stop() {
+        portOf(here)
+          .then(() => here.thread.run('stop', { infoHash }))
+          .catch(() => {})
+      },
     }
   }
 

@@ -1,6 +1,5 @@
 /** The running node: opens the profile and every part, joins them, and closes them in reverse order. */
-import { type DeviceId, fromUtf8, type ShareId, utf8 } from '@cofolder/protocol'
-import { type Relay, startRelay } from '@cofolder/relay'
+import type { DeviceId, ShareId } from '@cofolder/protocol'
 import { startApi } from '../api/server.ts'
 import { contentKey } from '../content/keys.ts'
 import { createContentService } from '../content/service.ts'
@@ -8,8 +7,8 @@ import { createChangeBundler } from '../events/bundles.ts'
 import { openEventLog } from '../events/events.ts'
 import { openVersionStore } from '../history/version-store.ts'
 import { openReplicas, type Replica } from '../metadata/replicas.ts'
-import { type AddressBook, createNetwork } from '../network/libp2p.ts'
-import { type Database, openProfile, type Profile } from '../profile/profile.ts'
+import { createNetwork } from '../network/libp2p.ts'
+import { openProfile } from '../profile/profile.ts'
 import { createRelayClient, type RelayClient } from '../relay-client/relay-client.ts'
 import { receiveLetter } from '../shares/accepting.ts'
 import { createIndex, createPlacements } from '../shares/placements.ts'
@@ -19,8 +18,9 @@ import { tellPlacement } from '../shares/telling.ts'
 import { watchShare } from '../shares/watching.ts'
 import { systemClock } from '../sync/clock.ts'
 import { nodeFileSystem } from '../sync/node-file-system.ts'
-import { reachableHost } from './addresses.ts'
+import { openAddressBook } from './address-book.ts'
 import { createCircuits } from './circuits.ts'
+import { startEmbeddedRelay } from './embedded-relay.ts'
 
 const DAY_MS = 24 * 3600_000
 
@@ -41,55 +41,6 @@ export interface Daemon extends AsyncDisposable {
   /** Resolves when somebody asked the daemon to stop. */
   readonly stopRequested: Promise<void>
   close(): Promise<void>
-}
-
-/** Addresses that worked, per device, in the profile's database. */
-function openAddressBook(db: Database): AddressBook {
-  const book = db.sublevel<string, Uint8Array>('addresses', { keyEncoding: 'utf8', valueEncoding: 'view' })
-  return {
-    async get(device) {
-      const value = await book.get(device)
-      return value === undefined ? [] : fromUtf8(value).split('\n')
-    },
-    put: (device, addresses) => book.put(device, utf8(addresses.join('\n'))),
-  }
-}
-
-/** The embedded relay on the ports of last time, or on others where those are taken. */
-async function startEmbeddedRelay(profile: Profile, options: DaemonOptions): Promise<Relay> {
-  const { ports } = profile.settings
-  const common = {
-    host: options.listenHost,
-    dataDir: profile.path('relay'),
-    log: (line: string) => options.log(`relay: ${line}`),
-  }
-  const publicUrl = (port: number): string => `http://${reachableHost(options.listenHost)}:${port}`
-  const start = (port: number, libp2pPort: number, udpPort: number): Promise<Relay> =>
-    startRelay({
-      ...common,
-      port,
-      libp2pPort,
-      udpPort,
-      ...(port === 0 ? {} : { publicUrl: publicUrl(port) }),
-    })
-  const wanted = [ports.relay ?? 0, ports.relayPeer ?? 0, ports.tracker ?? 0] as const
-  let relay = await start(...wanted).catch((error: unknown) => {
-    if (wanted[0] === 0) throw error
-    return start(0, 0, 0)
-  })
-  const port = Number(new URL(relay.tracker.http).port || new URL(relay.url).port)
-  if (wanted[0] === 0 && new URL(relay.url).hostname !== reachableHost(options.listenHost)) {
-    // Only now is the port known that its public address names.
-    await relay.close()
-    relay = await start(port, 0, 0)
-  }
-  const relayPeer = Number(/\/tcp\/(\d+)/.exec(relay.libp2p[0] ?? '')?.[1] ?? 0)
-  const tracker = Number(new URL(relay.tracker.udp).port || 0)
-  await profile.saveSettings({
-    ...profile.settings,
-    ports: { ...profile.settings.ports, relay: port, relayPeer, tracker },
-  })
-  return relay
 }
 
 /** Starts everything; what was started is closed again when a later part fails. */

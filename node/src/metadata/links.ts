@@ -86,8 +86,8 @@ export function createLinks(options: LinkOptions): Links {
     const devices = new Set<DeviceId>()
     for (const member of share.membership.members.values()) {
       if (member.status === 'active') for (const device of member.devices.keys()) devices.add(device)
-      // Who was put out, or left, has nobody to turn to.
-      else if (member.devices.has(own)) return new Set()
+      // Who was put out has nobody to turn to; who left still has to say so.
+      else if (member.status === 'removed' && member.devices.has(own)) return new Set()
     }
     devices.delete(own)
     return devices
@@ -99,7 +99,10 @@ export function createLinks(options: LinkOptions): Links {
     try {
       const stream = await network.open(device, SYNC_PROTOCOL, closing.signal)
       const hello: Hello = { share: share.id, changes: [...options.introduction()] }
-      await stream.send(encodeCbor(hello))
+      await stream.send(encodeCbor(hello)).catch(async (error: unknown) => {
+        await closeStream(stream)
+        throw error
+      })
       void adopt(stream, stream.messages[Symbol.asyncIterator](), own)
     } catch {
       // The device went away; it is tried again while it is connected.

@@ -12,6 +12,23 @@ export interface StoredParts {
   readonly log: ReplicaLog
 }
 
+/**
+ * Puts back what could be read but builds, for Yjs, on what could not: values stand under their own hash and need
+ * nothing before them. What the others have comes from them; this device alone may have had the rest.
+ */
+function salvage(doc: Y.Doc): void {
+  const pending = doc.store.pendingStructs
+  if (!pending) return
+  doc.transact(() => {
+    for (const struct of Y.decodeUpdateV2(pending.update).structs) {
+      if (!(struct instanceof Y.Item) || !(struct.content instanceof Y.ContentBinary)) continue
+      const { parent, parentSub, content } = struct
+      if (typeof parent !== 'string' || parentSub === null || doc.getMap(parent).has(parentSub)) continue
+      doc.getMap(parent).set(parentSub, content.content)
+    }
+  })
+}
+
 /** The document with all that could be read, its log following it, and what could not be read. */
 export async function openStored(
   parts: StoredParts,
@@ -19,13 +36,17 @@ export async function openStored(
   const { log } = parts
   const content = await log.load()
   const opened = open(parts, content)
-  if (opened) return { share: opened, damaged: content.damaged }
+  if (opened) {
+    if (content.damaged.length > 0) salvage(opened.doc)
+    return { share: opened, damaged: content.damaged }
+  }
   // Some entry is whole but no update: found by looking at each, which costs as much again and so comes last.
   const unreadable = content.updates.filter(({ bytes }) => !isUpdate(bytes)).map(({ key }) => key)
   await log.drop(unreadable)
   const rest = content.updates.filter(({ key }) => !unreadable.includes(key))
   const share = open(parts, { updates: rest, damaged: [] })
   if (!share) throw new Error(`the share ${parts.record.id} cannot be read from disk`)
+  salvage(share.doc)
   const damaged = unreadable.map((key) => ({ key, reason: 'malformed' as const }))
   return { share, damaged: [...content.damaged, ...damaged] }
 }

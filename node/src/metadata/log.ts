@@ -38,7 +38,7 @@ export interface LogContent {
 }
 
 export interface LogEvents {
-  /** A write failed; it is tried again by itself. */
+  /** Writing began to fail; it is tried again by itself. */
   onError(error: Error): void
   /** An entry is found damaged while its content is still in memory: the owner appends it again. */
   onDamaged(entry: DamagedEntry): void
@@ -74,6 +74,7 @@ export class ReplicaLog {
   #writingOwn = false
   #written: PromiseWithResolvers<void> | undefined
   #merging: Promise<void> | undefined
+  #failing = false
   #closed = false
 
   constructor(db: Database, share: ShareId, events: LogEvents) {
@@ -160,8 +161,11 @@ export class ReplicaLog {
     try {
       while (this.#queue.length > 0) await this.#writeQueue()
       this.#writing = undefined
+      this.#failing = false
     } catch (error) {
-      this.#events.onError(error instanceof Error ? error : new Error(String(error)))
+      // A full disk fails every second; it is told once.
+      if (!this.#failing) this.#events.onError(error instanceof Error ? error : new Error(String(error)))
+      this.#failing = true
       this.#writing = undefined
       if (!this.#closed) this.#retryLater()
       throw error
@@ -184,8 +188,7 @@ export class ReplicaLog {
     this.#queue = []
     this.#durable = false
     this.#writingOwn = durable
-    const [only] = updates
-    const bytes = updates.length === 1 && only ? only : Y.mergeUpdates(updates)
+    const bytes = mergePairwise(updates)
     const from = this.#next
     const key = entryKey(this.#share, from, from)
     try {

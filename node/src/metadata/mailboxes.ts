@@ -1,12 +1,12 @@
-/** Our own mailboxes: one at each of our relays, read while this device runs. */
+/** Our own mailboxes: one at each relay we use, read while this device runs. */
 import type { MailboxSubscription, RelayClient } from '../relay-client/relay-client.ts'
 
 export interface MailboxesOptions {
-  /** Base URLs of own relays; may change. */
+  /** Base URLs of relays to read at; may change. */
   readonly relays: () => readonly string[]
   readonly relayClient: (url: string) => RelayClient
   /** Resolves when the envelope is safe, or none of ours; rejecting leaves it in the mailbox. */
-  readonly receive: (sealed: Uint8Array) => Promise<boolean>
+  readonly receive: (sealed: Uint8Array) => Promise<void>
   readonly onError: (error: Error) => void
 }
 
@@ -21,9 +21,6 @@ export function openMailboxes({ relays, relayClient, receive, onError }: Mailbox
   const mailboxes = new Map<string, MailboxSubscription>()
   const ending = new Set<Promise<void>>()
 
-  const take = async (sealed: Uint8Array): Promise<void> => {
-    await receive(sealed)
-  }
   function end(mailbox: MailboxSubscription): void {
     const ended = mailbox
       .close()
@@ -41,7 +38,7 @@ export function openMailboxes({ relays, relayClient, receive, onError }: Mailbox
         mailboxes.delete(url)
         end(mailbox)
       }
-      for (const url of wanted) if (!mailboxes.has(url)) mailboxes.set(url, relayClient(url).mailbox(take))
+      for (const url of wanted) if (!mailboxes.has(url)) mailboxes.set(url, relayClient(url).mailbox(receive))
     },
     async close() {
       for (const mailbox of mailboxes.values()) end(mailbox)

@@ -16,6 +16,8 @@ export interface OutboxKeeper {
   saved(): Promise<void>
   /** The document has changed: part of the outbox may stand in it. */
   refresh(): void
+  /** Keeps that the members were told of an epoch at a relay. */
+  noted(relay: string, epoch: number): void
   close(): void
 }
 
@@ -35,15 +37,18 @@ export function createOutboxKeeper(options: {
     const known = record.outbox
     if (outbox.length === known.length && outbox.every((signed, i) => signed === known[i])) return
     const fresh = outbox.filter((signed) => !known.includes(signed))
-    record = { ...record, outbox }
-    const saved = record
     // Ours before it is anybody else's, as with what is written into the document.
+    keep({ ...record, outbox }, () => {
+      for (const signed of fresh) submit(signed)
+    })
+  }
+
+  function keep(changed: ReplicaRecord, then: () => void): void {
+    record = changed
     saving = saving
       .catch(() => undefined)
-      .then(() => save(saved))
-      .then(() => {
-        for (const signed of fresh) submit(signed)
-      })
+      .then(() => save(changed))
+      .then(then)
     saving.catch(onError)
   }
 
@@ -73,6 +78,10 @@ export function createOutboxKeeper(options: {
     },
     saved: () => saving,
     refresh,
+    noted(relay, epoch) {
+      const others = record.noticed.filter(([url]) => url !== relay)
+      keep({ ...record, noticed: [...others, [relay, epoch]] }, () => undefined)
+    },
     close: () => clearInterval(timer),
   }
 }

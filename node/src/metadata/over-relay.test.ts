@@ -151,8 +151,10 @@ test('the mailbox keeps an invite and its decline while the other is offline', (
       invite: payloadInvite(hers),
     })
     await bob.start()
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    assert.equal(bob.envelopes.length, 0, 'an envelope comes once')
+    await alice.replicas.sendInvite(bob.card(), { ...payload, name: 'Another' })
+    await until(() => bob.envelopes.length > 0, 'Bob has the later invite')
+    const names = bob.envelopes.map(({ letter }) => letter.type === 'invite' && letter.payload.name)
+    assert.deepEqual(names, ['Another'], 'an envelope comes once')
   }))
 
 const payloadInvite = (replica: Replica) => {
@@ -241,6 +243,53 @@ test('a removed member is cut off at the relay, while the others go on', () =>
       () => !hers.peers().some(({ user }) => user === bob.identity.userId),
       'Bob is not seen any more',
     )
+  }))
+
+test('a member who was away while keys changed finds the new ones at the relay', () =>
+  withRelay(async ({ world, url }) => {
+    const alice = await world.person('Alice', { relays: [url] })
+    const bob = await world.person('Bob', { relays: [url] })
+    const carol = await world.person('Carol')
+    cutOff(world, alice, bob, carol)
+    const hers = await alice.replicas.create({ name: 'Plans', relays: [url] })
+    await bring(bob, alice, hers)
+    const others = await joinByLink(carol, alice, hers, 'viewer')
+    await until(() => others.share.role === 'viewer' && agree(hers, others), 'Carol is in')
+    await carol.stop()
+    hers.share.remove(bob.identity.userId, Date.now())
+    const node = note(hers)
+    await until(() => replicaOf(alice, hers.share.id).record.noticed.length > 0, 'the relay has the notice')
+    await hers.persisted()
+    await alice.stop()
+
+    await carol.start()
+    await until(
+      () => knows(replicaOf(carol, hers.share.id), node),
+      'Carol has what was written under the new keys',
+    )
+  }))
+
+test('an older link still leads in after keys have changed', () =>
+  withRelay(async ({ world, url }) => {
+    const alice = await world.person('Alice', { relays: [url] })
+    const bob = await world.person('Bob', { relays: [url] })
+    const carol = await world.person('Carol')
+    const dave = await world.person('Dave')
+    cutOff(world, alice, bob, carol, dave)
+    const hers = await alice.replicas.create({ name: 'Plans', relays: [url] })
+    await bring(bob, alice, hers)
+    const payload = hers.share.invite({ role: 'editor', at: Date.now() })
+    const { relay } = await alice.replicas.publishLink(payload)
+    hers.share.remove(bob.identity.userId, Date.now())
+    const node = note(hers)
+    await until(() => hers.record.noticed.length > 0 && online(hers), 'the relay serves the new epoch')
+    const link = createLink(relay, payload.seed)
+    for (const guest of [carol, dave]) {
+      // Dave opened the page before the keys changed.
+      const opened = guest === dave ? payload : await guest.replicas.openLink(link)
+      const replica = await guest.replicas.join(opened)
+      await until(() => knows(replica, node) && replica.share.role === 'editor', `${guest.name} is in`)
+    }
   }))
 
 test('over libp2p two people sync directly, and go on without the relay', () =>

@@ -1,6 +1,8 @@
 /** The relays that carry one share: a connection to each that the share's settings name. */
 import { createAccessStatement, type ShareDocument } from '@cofolder/protocol'
+import { RelayError } from '../relay-client/errors.ts'
 import type { DocumentConnection, RelayClient } from '../relay-client/relay-client.ts'
+import { sealNotices } from './notices.ts'
 import type { PresenceBoard, PresencePath } from './presence.ts'
 
 /**
@@ -23,6 +25,11 @@ export interface RelayLinksOptions {
   /** Resolves when what this device wrote so far is on disk; undefined when it is. */
   readonly written: () => Promise<void> | undefined
   readonly onSubmission: (signed: Uint8Array) => void
+  /** Whether this user was removed from the share. */
+  readonly isRemoved: () => boolean
+  /** The latest epoch of which the members were told at a relay; 0 when of none: they joined with its keys. */
+  readonly noticed: (relay: string) => number
+  readonly onNoticed: (relay: string, epoch: number) => void
   /** A relay was connected or lost. */
   readonly onState: () => void
   readonly onError: (error: Error) => void
@@ -36,8 +43,8 @@ export interface RelayLinks {
   submit(signed: Uint8Array): void
   /** Allows info hashes at the trackers; answers their announce URLs. Relays that do not answer are left out. */
   allowTorrents(infoHashes: readonly string[]): Promise<string[]>
-  /** Members, keys or settings have changed. */
-  refresh(): void
+  /** Settings may have changed. With other keys or members it is worth another try at relays that refused us. */
+  refresh(change: { readonly rights: boolean }): void
   close(): Promise<void>
 }
 
@@ -66,7 +73,26 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
 
   async function state(client: RelayClient): Promise<void> {
     const bytes = statement()
-    if (bytes) await client.publishAccess(share, bytes)
+    if (!bytes) return
+    const { epoch } = share.membership
+    try {
+      await client.publishAccess(share, bytes)
+    } catch (error) {
+      // Another device of the owner was faster; what holds comes with the document.
+      if (!(error instanceof RelayError) || error.code !== 'conflict') throw error
+      return
+    }
+    if (epoch > options.noticed(client.url)) await notify(client, epoch)
+  }
+
+  /** Leaves the keys that hold now for members who may be away: this relay tells them nothing any more. */
+  async function notify(client: RelayClient, epoch: number): Promise<void> {
+    const notices = sealNotices(share)
+    for (const { user, status } of share.membership.members.values()) {
+      if (status !== 'active' || user === share.membership.owner) continue
+      for (const notice of notices) await client.sendEnvelope(user, notice)
+    }
+    options.onNoticed(client.url, epoch)
   }
 
   function connect(url: string): Held {
@@ -96,9 +122,10 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
     await connection.close()
   }
 
-  function refresh(): void {
+  function refresh({ rights }: { readonly rights: boolean }): void {
     if (closed) return
-    const wanted = new Set(share.settings.relays)
+    // Who was put out would only be refused.
+    const wanted = new Set(options.isRemoved() ? [] : share.settings.relays)
     for (const [url, relay] of held) {
       if (wanted.has(url)) continue
       held.delete(url)
@@ -108,6 +135,7 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
       ending.add(ended)
     }
     for (const url of wanted) if (!held.has(url)) held.set(url, connect(url))
+    if (!rights) return
     for (const { connection } of held.values()) if (!connection.connected) connection.wake()
     if (share.membership.epoch > stated) {
       stated = share.membership.epoch
@@ -118,7 +146,7 @@ export function createRelayLinks(options: RelayLinksOptions): RelayLinks {
       }, EPOCH_GRACE)
     }
   }
-  refresh()
+  refresh({ rights: false })
 
   return {
     list: () => [...held].map(([url, { connection }]) => ({ url, connected: connection.connected })),

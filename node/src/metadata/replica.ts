@@ -12,6 +12,7 @@ import type { RelayClient } from '../relay-client/relay-client.ts'
 import type { Dialer } from './dialing.ts'
 import { createLinks } from './links.ts'
 import type { ReplicaLog } from './log.ts'
+import { type Notice, takeNotice } from './notices.ts'
 import { createOutboxKeeper } from './outbox.ts'
 import { createPresenceBoard, type Via } from './presence.ts'
 import { createRelayLinks, type RelayState } from './relays.ts'
@@ -67,6 +68,8 @@ export interface RunningReplica extends Replica {
     messages: AsyncIterator<Uint8Array>,
     changes: readonly Uint8Array[],
   ): Promise<void>
+  /** Takes in a notice of new keys. */
+  takeNotice(notice: Notice): void
   /** Tells the others again if our addresses are other ones now. */
   readdress(): void
 }
@@ -81,6 +84,8 @@ export interface ReplicaParts {
   readonly dialer: Dialer
   readonly relayClient: (url: string) => RelayClient
   readonly clock: () => number
+  /** Members, invites or keys may have changed. */
+  readonly onMembership: (share: ShareDocument) => void
   readonly onError: (share: ShareId, error: Error) => void
 }
 
@@ -94,6 +99,7 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
   const early = new Map<string, Uint8Array>()
   let pending = 0
   let announcing: NodeJS.Timeout | undefined
+  let fingerprint: string | undefined
   let announcedAddresses = ''
   let closed = false
 
@@ -153,10 +159,18 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
     relayClient: parts.relayClient,
     written: () => log.written(),
     onSubmission: submitted,
+    isRemoved: () => share.membership.members.get(identity.userId)?.status === 'removed',
+    noticed: (relay) => keeper.record.noticed.find(([url]) => url === relay)?.[1] ?? 0,
+    onNoticed: (relay, epoch) => keeper.noted(relay, epoch),
     onState: peersChanged,
     onError: report,
   })
 
+  /** Asked for at every step of settling; it takes a pass over the membership log. */
+  const fingerprintNow = (): string => {
+    fingerprint ??= share.fingerprint
+    return fingerprint
+  }
   const isDirect = (device: DeviceId) =>
     network.peers().some((peer) => peer.device === device && peer.host !== undefined)
 
@@ -182,7 +196,7 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
 
   const settling = createSettling({
     own,
-    state: () => ({ fingerprint: share.fingerprint, pending }),
+    state: () => ({ fingerprint: fingerprintNow(), pending }),
     reports() {
       const said = new Map(presence.seen().map((seen) => [seen.device, seen.presence]))
       return peers().map(({ device, fingerprint, pending: left }) => {
@@ -204,7 +218,7 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
     presence.announce({
       device: own,
       addresses,
-      fingerprint: share.fingerprint,
+      fingerprint: fingerprintNow(),
       pending,
       settle: settling.presence(),
     })
@@ -230,15 +244,17 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
   const offPresence = presence.onChange(peersChanged)
   const offTried = dialer.onTried(() => settling.changed())
   const offChange = share.onChange((change) => {
+    fingerprint = undefined
     if (change.keys) save(store.saveKeys(share.keys))
     if (change.membership) {
+      parts.onMembership(share)
       submitEarly()
       rotateSoon()
       presence.refresh()
       links.refresh()
     }
     // Settings come with batches: they may name other relays.
-    relays.refresh()
+    relays.refresh({ rights: change.membership || change.keys })
     keeper.refresh()
     settling.changed()
     announceSoon()
@@ -294,6 +310,7 @@ export function startReplica(parts: ReplicaParts): RunningReplica {
       for (const signed of changes) submitted(signed)
       return links.accept(stream, messages)
     },
+    takeNotice: (notice) => takeNotice(identity, document, notice),
     readdress() {
       if (network.addresses().slice(0, MAX_ADDRESSES).join() !== announcedAddresses) announceSoon()
     },

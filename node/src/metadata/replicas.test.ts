@@ -153,6 +153,31 @@ test('damaged entries are reported and come back from the others', async () => {
   )
 })
 
+test('a damaged entry takes nothing else with it, even when nobody else has the rest', async () => {
+  await using world = await createWorld()
+  const alice = await world.person('Alice')
+  const hers = await alice.replicas.create({ name: 'Plans', relays: [] })
+  const nodes: NodeId[] = []
+  for (let i = 0; i < 5; i++) {
+    nodes.push(note(hers))
+    await hers.persisted()
+  }
+  const level = sublevelOf(alice.db)
+  const keys = (await level.keys().all()).filter((key) => key.startsWith('log!'))
+  await level.put(keys[2] ?? '', new Uint8Array(40))
+  await alice.stop()
+  for (let round = 0; round < 2; round++) {
+    await alice.start()
+    const again = replicaOf(alice, hers.share.id)
+    assert.deepEqual(
+      nodes.map((node) => knows(again, node)),
+      [true, false, true, true, true],
+    )
+    await alice.stop()
+  }
+  assert.equal(alice.problems.filter(({ kind }) => kind === 'damaged').length, 1)
+})
+
 test('what a viewer writes into his document reaches nobody; what he may say is let in by an editor', async () => {
   await using world = await createWorld()
   const alice = await world.person('Alice')

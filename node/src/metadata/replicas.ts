@@ -5,14 +5,11 @@
 import {
   type ContactCard,
   createShare,
-  decodeAs,
-  HelloSchema,
   type Identity,
   type InviteId,
   type InvitePayload,
   inviteIdOfSeed,
   joinShare,
-  MAX_MESSAGE_BYTES,
   openEnvelope,
   openLinkPayload,
   ProtocolError,
@@ -25,27 +22,27 @@ import {
   signCard,
 } from '@cofolder/protocol'
 import * as Y from 'yjs'
-import type { MessageStream, Network } from '../network/network.ts'
+import type { Network } from '../network/network.ts'
 import { RelayError } from '../relay-client/errors.ts'
 import type { RelayClient } from '../relay-client/relay-client.ts'
 import { createDialer } from './dialing.ts'
+import { createGivenInvites, renewed } from './invites.ts'
 import { keepUpdates } from './keeping.ts'
-import { closeStream } from './link.ts'
 import { openStored } from './loading.ts'
 import type { DamagedEntry, Database } from './log.ts'
 import { type EnvelopeListener, openMail } from './mail.ts'
 import { createMailStore } from './mail-store.ts'
 import { openMailboxes } from './mailboxes.ts'
+import { readNotice } from './notices.ts'
 import { type Replica, type RunningReplica, startReplica } from './replica.ts'
 import type { ReplicaRecord } from './rest.ts'
+import { serveSync } from './serving.ts'
 import { ReplicaStore } from './store.ts'
 
 export type { EnvelopeListener, ReceivedEnvelope } from './mail.ts'
 export type { ReachableMember, Replica } from './replica.ts'
 export type { Settled, SettleOptions } from './settling.ts'
 
-/** How long the opener of a stream may take to name its share, in milliseconds. */
-const HELLO_TIMEOUT = 10_000
 /** How often own relays and addresses are looked at for changes, in milliseconds. */
 const UPKEEP_INTERVAL = 5_000
 /** Addresses on a card and of one device in an invite. */
@@ -142,12 +139,28 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
     return log
   }
 
+  const invites = createGivenInvites({
+    ...{ db, relayClient, clock },
+    onDamaged: (entry) => report({ kind: 'damaged', share: undefined, entry }),
+  })
+  /** Epochs whose keys the given invites carry. */
+  const renewedAt = new Map<ShareId, number>()
+  function renewInvites(share: ShareDocument): void {
+    const { epoch } = share.membership
+    if (share.role !== 'owner' || (renewedAt.get(share.id) ?? 0) >= epoch) return
+    renewedAt.set(share.id, epoch)
+    // A relay that is away keeps the older payload; who joins with that gets the new keys from a member.
+    invites.renew(share).catch(onError)
+  }
+
   function start(share: ShareDocument, record: ReplicaRecord, log: ReturnType<typeof logOf>): RunningReplica {
     const replica = startReplica({
       ...{ share, record, log, store, identity, network, dialer, clock, relayClient },
+      onMembership: renewInvites,
       onError: (id, error) => report({ kind: 'error', share: id, error }),
     })
     replicas.set(share.id, replica)
+    renewInvites(share)
     return replica
   }
 
@@ -176,38 +189,21 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
     await log.load()
     keepUpdates(share.doc, log)
     const replica = start(share, record, log)
+    refresh()
     for (const listener of listeners) listener(replica)
     return replica
   }
 
   function recordOf(share: ShareDocument, origin: ReplicaRecord['origin']): Omit<ReplicaRecord, 'devices'> {
     const { name, relays } = share.settings
-    return { id: share.id, origin, at: clock(), name, relays, outbox: share.outbox }
+    return { id: share.id, origin, at: clock(), name, relays, outbox: share.outbox, noticed: [] }
   }
 
   async function join(payload: InvitePayload): Promise<Replica> {
     const known = replicas.get(payload.share)
     if (known) return known
-    const share = joinShare(identity, payload, { at: clock() })
+    const share = joinShare(identity, await renewed(payload, relayClient), { at: clock() })
     return add(share, { ...recordOf(share, 'joined'), devices: payload.devices })
-  }
-
-  /** Serves a stream for as long as it lasts. A share we do not have and a stranger are refused alike. */
-  async function serve(stream: MessageStream): Promise<void> {
-    const timer = setTimeout(() => void closeStream(stream), HELLO_TIMEOUT)
-    const messages = stream.messages[Symbol.asyncIterator]()
-    try {
-      const first = await messages.next()
-      clearTimeout(timer)
-      if (first.done) return
-      const { share, changes } = decodeAs(HelloSchema, first.value, MAX_MESSAGE_BYTES)
-      await replicas.get(share)?.accept(stream, messages, changes)
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-    } finally {
-      clearTimeout(timer)
-      await closeStream(stream)
-    }
   }
 
   /** Names where the devices of an invite can be reached, as far as is known here. */
@@ -232,7 +228,17 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
     onError,
   })
 
-  const mailboxes = openMailboxes({ relays: options.relays, relayClient, receive: mail.receive, onError })
+  /** Mailboxes at the relays of our shares are read too: notices of new keys come there. */
+  const mailboxRelays = () => [
+    ...options.relays(),
+    ...[...replicas.values()].flatMap(({ share }) => share.settings.relays),
+  ]
+  async function receive(bytes: Uint8Array): Promise<void> {
+    const notice = readNotice(bytes)
+    if (!notice) await mail.receive(bytes)
+    else replicas.get(notice.share)?.takeNotice(notice)
+  }
+  const mailboxes = openMailboxes({ relays: mailboxRelays, relayClient, receive, onError })
 
   function refresh(): void {
     mailboxes.refresh()
@@ -240,7 +246,9 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
   }
 
   await openAll()
-  const unhandle = network.handle(SYNC_PROTOCOL, serve)
+  const unhandle = network.handle(SYNC_PROTOCOL, (stream) =>
+    serveSync(stream, (share) => replicas.get(share)),
+  )
   refresh()
   const upkeep = setInterval(refresh, UPKEEP_INTERVAL)
   upkeep.unref()
@@ -287,6 +295,7 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
     },
     async sendInvite(to, payload) {
       const letter = { type: 'invite', payload: withAddresses(payload) } as const
+      await invites.keep(letter.payload)
       await mail.send(to, sealEnvelope(identity, ownCard(), to, letter, clock()))
     },
     async sendDecline(to, share, invite) {
@@ -299,7 +308,9 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
     async publishLink(payload) {
       const { seed, relays } = payload
       const invite = inviteIdOfSeed(seed)
-      const blob = sealLinkPayload(withAddresses(payload))
+      const complete = withAddresses(payload)
+      await invites.keep(complete)
+      const blob = sealLinkPayload(complete)
       const puts = relays.map((url) => relayClient(url).putLink(seed, invite, blob, clock()))
       const outcomes = await Promise.allSettled(puts)
       const relay = relays[outcomes.findIndex(({ status }) => status === 'fulfilled')]
@@ -312,6 +323,7 @@ export async function openReplicas(options: ReplicasOptions): Promise<Replicas> 
       return openLinkPayload(seed, await relayClient(relay).getLink(invite))
     },
     async withdrawLink({ relay, seed }) {
+      await invites.forget(inviteIdOfSeed(seed))
       try {
         await relayClient(relay).deleteLink(seed, inviteIdOfSeed(seed), clock())
       } catch (error) {

@@ -29,6 +29,7 @@ const ReplicaRecordSchema = v.object({
   relays: v.array(v.string()),
   devices: v.array(KnownDeviceSchema),
   outbox: v.array(bytesUpTo(MAX_CHANGE_BYTES)),
+  noticed: v.optional(v.array(v.tuple([v.string(), v.number()])), []),
 })
 export interface ReplicaRecord {
   readonly id: ShareId
@@ -42,6 +43,8 @@ export interface ReplicaRecord {
   readonly devices: readonly KnownDevice[]
   /** What this device signed but may not write itself, until it stands in the document. */
   readonly outbox: readonly Uint8Array[]
+  /** Relays, each with the latest epoch of which the members were told there; owner's devices only. */
+  readonly noticed: readonly (readonly [string, number])[]
 }
 
 export const encodeRecord = (record: ReplicaRecord): Uint8Array => encodeCbor(record)

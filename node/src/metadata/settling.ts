@@ -8,6 +8,8 @@ import { behind, type DeviceReport, type OwnReport, ownSettled } from './settlem
 
 /** Questions answered at once: what a presence may carry. */
 const MAX_ANSWERS = 64
+/** How long first attempts to reach members are waited for, in milliseconds. */
+const CONNECT_GRACE = 5000
 /** Pause before a scan that failed is tried again, in milliseconds. */
 const RETRY_SCAN_AFTER = 1000
 
@@ -108,6 +110,7 @@ export function createSettling(parts: SettlingParts): Settling {
 
       function finish(act: () => void): void {
         clearTimeout(timer)
+        clearTimeout(connected)
         signal?.removeEventListener('abort', aborted)
         waits.delete(check)
         if (waits.size === 0) {
@@ -134,17 +137,20 @@ export function createSettling(parts: SettlingParts): Settling {
         const others = behind(own, nonce ?? ownNonce, parts.reports())
         return ownSettled(own) ? others : [parts.own, ...others]
       }
+      const started = performance.now()
+      const connecting = () => parts.connecting() && performance.now() - started < CONNECT_GRACE
       function check(): void {
         if (looking) return
         if (parts.state().fingerprint !== scannedAt) void look()
-        else if (!parts.connecting() && missing().length === 0)
+        else if (!connecting() && missing().length === 0)
           finish(() => resolve({ settled: true, waitingFor: [] }))
       }
       const aborted = () => finish(() => reject(signal?.reason))
       const timer = setTimeout(() => {
         const waitingFor = missing()
-        finish(() => resolve({ settled: false, waitingFor }))
+        finish(() => resolve({ settled: waitingFor.length === 0, waitingFor }))
       }, timeout)
+      const connected = setTimeout(check, CONNECT_GRACE)
 
       waits.add(check)
       if (signal?.aborted) aborted()

@@ -21,6 +21,7 @@ const record = {
   devices: [],
   name: 'Plans',
   outbox: [],
+  noticed: [],
 }
 const keys: ShareKeys = {
   share,
@@ -212,3 +213,22 @@ test('runs to merge stay geometric and bounded', () => {
     { numRuns: 30 },
   )
 })
+
+test('a write that fails is told once, tried again, and holds back what waits for it', () =>
+  withLevel(async (db) => {
+    const errors: Error[] = []
+    const log = new ReplicaStore(db).log(share, { ...ignore, onError: (error) => errors.push(error) })
+    await log.load()
+    const doc = logged(log, true)
+    await db.close()
+    put(doc, 'first')
+    const written = log.written()
+    assert.ok(written)
+    await assert.rejects(log.flushed())
+    put(doc, 'second')
+    await assert.rejects(log.flushed())
+    assert.equal(errors.length, 1)
+    await db.open()
+    await written
+    assert.deepEqual(names(read(await new ReplicaStore(db).log(share, ignore).load())), ['first', 'second'])
+  }))

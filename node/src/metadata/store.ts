@@ -26,7 +26,7 @@ const keysKey = (share: ShareId, copy: string): string => `keys!${share}!${copy}
 /** A record that was lost: the keys alone still lead to the share, over its members and its own settings. */
 const unknownOrigin = (id: ShareId): ReplicaRecord => ({
   ...{ id, origin: 'joined', at: 0, name: '' },
-  ...{ relays: [], devices: [], outbox: [] },
+  ...{ relays: [], devices: [], outbox: [], noticed: [] },
 })
 
 export interface StoredReplica {

@@ -147,6 +147,14 @@ export class BaseTree {
     return names.reverse()
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    for (const index of [this.#entries, this.#children, this.#objects, this.#hashes, this.#segments])
+      index.clear()
+    this.files = 0
+    this.bytes = 0
+  }
+
   set(entry: BaseEntry): void {
     this.delete(entry.node)
     this.#entries.set(entry.node, entry)

@@ -7,25 +7,27 @@
 import type { NodeId } from '@cofolder/protocol'
 import type { Action } from './arrange.ts'
 import { type BaseEntry, sameBytes, stampOf } from './base.ts'
-import type { FileStat } from './file-system.ts'
-import { FileSystemError, isCode } from './file-system.ts'
+import { type FileStat, FileSystemError } from './file-system.ts'
 import { type Job, type JobOptions, Jobs } from './jobs.ts'
 import { CALLS_AT_ONCE, STEPS_AT_ONCE } from './limits.ts'
 import { forEachParallel } from './parallel.ts'
 import { PinnedFolders } from './pinned-folders.ts'
 
-export async function carryOut(waves: readonly (readonly Action[])[], options: JobOptions): Promise<void> {
+/** Answers how many actions were done. */
+export async function carryOut(waves: readonly (readonly Action[])[], options: JobOptions): Promise<number> {
   const jobs = new Jobs(options)
+  let done = 0
   for (const wave of waves) {
     for (let i = 0; i < wave.length; i += STEPS_AT_ONCE) {
-      await runBatch(wave.slice(i, i + STEPS_AT_ONCE), jobs, options)
+      done += await runBatch(wave.slice(i, i + STEPS_AT_ONCE), jobs, options)
     }
   }
+  return done
 }
 
 let batches = 0
 
-async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOptions): Promise<void> {
+async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOptions): Promise<number> {
   const { base, store, fs, root } = options
   const ready: Job[] = []
   const guarded = async (
@@ -37,7 +39,6 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
       await run()
     } catch (error) {
       if (!(error instanceof FileSystemError)) throw error
-      if (isCode(error, 'not-found', 'exists', 'not-a-folder')) options.onStale(path)
       options.onFailure(action, path, error)
     }
   }
@@ -45,11 +46,11 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
     guarded(action, jobs.pathOf(action), async () => {
       const job = await jobs.prepare(action)
       if (job) ready.push(job)
-      else options.onStale(jobs.pathOf(action))
+      else options.onStale(action, jobs.pathOf(action))
     }),
   )
   const safe = await keepVictims(ready, options)
-  if (safe.length === 0) return
+  if (safe.length === 0) return 0
 
   const batch = ++batches
   const intents = new Map(safe.map(({ intent }, i) => [`${batch}-${i}`, intent]))
@@ -61,7 +62,7 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
     await forEachParallel(safe, CALLS_AT_ONCE, ({ action, path, run }) =>
       guarded(action, path, async () => {
         const effect = await run(folders)
-        if (!effect) options.onStale(path)
+        if (!effect) options.onStale(action, path)
         else if ('put' in effect) put.push(effect.put)
         else del.push(effect.del)
       }),
@@ -73,6 +74,7 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
   await store.commit({ put, del, done: intents.keys() })
   for (const node of del) base.delete(node)
   for (const entry of put) base.set(entry)
+  return put.length + del.length
 }
 
 /** The jobs whose victims are safe in the version store. */
@@ -91,7 +93,6 @@ async function keepVictims(jobs: readonly Job[], options: JobOptions): Promise<r
   return jobs.filter(({ action, victim, path }) => {
     const error = victim && failed.get(victim.node)
     if (!error) return true
-    options.onStale(path)
     const known =
       error instanceof FileSystemError ? error : new FileSystemError('io', error.message, { cause: error })
     options.onFailure(action, path, known)

@@ -27,8 +27,11 @@ export class Dirt {
     return false
   }
 
-  get size(): number {
-    return this.#paths.size
+  /** How many paths a scan waits for. */
+  get expected(): number {
+    let count = this.#paths.size
+    for (const { counts } of this.#later.values()) if (counts) count++
+    return count
   }
 
   addAll(): void {

@@ -47,6 +47,8 @@ export class Fetches {
   readonly #tasks = new Map<NodeId, Task>()
   readonly #running = new Set<Promise<void>>()
   readonly #hashes = new Map<string, Task>()
+  /** The last run on each temporary file: two must not write to one. */
+  readonly #runs = new Map<string, Promise<void>>()
   #closed = false
 
   constructor(options: FetchesOptions) {
@@ -151,17 +153,22 @@ export class Fetches {
       const leader = this.#hashes.get(task.hash)
       if (!due || (leader !== undefined && leader !== task)) continue
       this.#hashes.set(task.hash, task)
-      const run = this.#run(task).finally(() => {
+      const name = tempName(task.entry)
+      const run = this.#run(task, this.#runs.get(name)).finally(() => {
         this.#running.delete(run)
+        if (this.#runs.get(name) === run) this.#runs.delete(name)
         this.#start()
       })
       this.#running.add(run)
+      this.#runs.set(name, run)
     }
   }
 
-  async #run(task: Task): Promise<void> {
+  async #run(task: Task, before: Promise<void> | undefined): Promise<void> {
     task.state = 'running'
+    await before
     const { entry, abort } = task
+    if (abort.signal.aborted) return
     const { content } = entry.head
     try {
       if (content.kind === 'file') await this.#fetch(entry, content, abort.signal, task)

@@ -41,8 +41,8 @@ export interface JobOptions {
   readonly clock: Clock
   /** Named in files set aside. */
   readonly person: string
-  /** The path is not what the base says: it is to be looked at again. */
-  readonly onStale: (path: readonly string[]) => void
+  /** What is there is not what the base says. */
+  readonly onStale: (action: Action, path: readonly string[]) => void
   readonly onFailure: (action: Action, path: readonly string[], error: FileSystemError) => void
 }
 

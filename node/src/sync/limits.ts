@@ -44,3 +44,7 @@ export const MASS_DELETE_ALL_FROM = 5
 export const MASS_DELETE_WINDOW = 60_000
 /** Digests kept by fingerprint, so that a file that cannot be published yet is not hashed again and again. */
 export const DIGEST_CACHE = 20_000
+/** Files from this size (bytes) on are hashed beside everything else. */
+export const BACKGROUND_DIGEST_FROM = 16 * 1024 * 1024
+/** Looks at a file that keeps changing that a scan waits for. */
+export const LOOKS_WAITED_FOR = 20

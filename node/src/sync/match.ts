@@ -23,6 +23,8 @@ export type Finding =
       readonly state: 'present'
       readonly parent: NodeId
       readonly local: string
+      /** Where it was seen: names from the root, joined by `/`. */
+      readonly path: string
       readonly stamp: Stamp
       /** `unknown` until a digest tells. */
       readonly content: LiveContent | 'unknown'
@@ -36,8 +38,12 @@ export interface Fresh {
   readonly node: NodeId
   readonly parent: NodeId
   readonly local: string
+  /** Where it was seen: names from the root, joined by `/`. */
+  readonly path: string
   readonly stamp: Stamp
   readonly content: LiveContent | 'unknown'
+  /** Its content cannot be told now; it will be looked at again. */
+  readonly busy?: boolean
 }
 
 /** The local tree as its differences from the base. A node that is in neither is as the base says. */
@@ -45,6 +51,11 @@ export interface LocalTree {
   readonly known: ReadonlyMap<NodeId, Finding>
   /** Folders before what is in them. */
   readonly fresh: readonly Fresh[]
+}
+
+/** What a look at the folder tells: the differences, and which nodes were seen to be there. */
+export interface Matched extends LocalTree {
+  readonly seen: { has(node: NodeId): boolean }
 }
 
 export const NO_DIFFERENCES: LocalTree = { known: new Map(), fresh: [] }
@@ -62,9 +73,11 @@ interface Sighting {
   readonly seen: Sight
   readonly parent: NodeId
   readonly local: string
+  /** Of the folder, with a `/` at the end. */
+  readonly folder: string
 }
 
-export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOptions): LocalTree {
+export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOptions): Matched {
   const folderObjects = foldersByObject(root)
   const claimed = new Map<NodeId, Sighting>()
   const busy = new Set<NodeId>()
@@ -91,7 +104,7 @@ export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOp
     return named?.content.kind === sighting.seen.kind && !claimed.has(named.node) ? named : undefined
   }
 
-  const walk = (folder: SeenFolder, parent: NodeId): void => {
+  const walk = (folder: SeenFolder, parent: NodeId, path: string): void => {
     for (const [local, seen] of folder.entries) {
       if (seen.kind === 'unreadable') {
         const named = base.child(parent, local)
@@ -99,19 +112,19 @@ export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOp
         else unexplained = true
         continue
       }
-      const sighting: Sighting = { seen, parent, local }
+      const sighting: Sighting = { seen, parent, local, folder: path }
       const entry = seen.kind === 'folder' ? folderNode(sighting) : fileNode(sighting)
       const node = entry?.node ?? options.newNode()
       if (entry) claimed.set(node, sighting)
       else unmatched.push({ node, sighting })
-      if (seen.kind === 'folder' && seen.folder) walk(seen.folder, node)
+      if (seen.kind === 'folder' && seen.folder) walk(seen.folder, node, `${path}${local}/`)
     }
     for (const local of goneFrom(base, parent, folder)) {
       const entry = base.child(parent, local)
       if (entry) vanished.push(entry)
     }
   }
-  walk(root, ROOT_NODE)
+  walk(root, ROOT_NODE, '')
   undoCycles(base, claimed)
 
   const missing = new Map<NodeId, BaseEntry>()
@@ -132,7 +145,7 @@ export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOp
   }
   for (const node of missing.keys()) known.set(node, { state: unexplained ? 'busy' : 'missing' })
   for (const node of busy) known.set(node, { state: 'busy' })
-  return { known, fresh }
+  return { known, fresh, seen: claimed }
 }
 
 /** The same with what the digests told, and with files found again by their content. */
@@ -157,13 +170,8 @@ export function withContents(
     const from = key && lost.get(key)
     if (key && from && content !== 'unknown') {
       lost.delete(key)
-      known.set(from, {
-        state: 'present',
-        parent: item.parent,
-        local: item.local,
-        stamp: item.stamp,
-        content,
-      })
+      const { parent, local: name, path, stamp } = item
+      known.set(from, { state: 'present', parent, local: name, path, stamp, content })
     } else fresh.push({ ...item, content })
   }
   return { known, fresh }
@@ -241,8 +249,15 @@ function undoCycles(base: BaseTree, claimed: Map<NodeId, Sighting>): void {
   }
 }
 
-function freshOf(node: NodeId, { seen, parent, local }: Sighting): Fresh {
-  return { node, parent, local, stamp: seen.stamp, content: plainContent(seen) ?? 'unknown' }
+function freshOf(node: NodeId, { seen, parent, local, folder }: Sighting): Fresh {
+  return {
+    node,
+    parent,
+    local,
+    path: folder + local,
+    stamp: seen.stamp,
+    content: plainContent(seen) ?? 'unknown',
+  }
 }
 
 /** The content of what needs no digest. */
@@ -254,7 +269,7 @@ function plainContent(seen: Sight): LiveContent | undefined {
 /** Undefined when the node is as the base says. */
 function findingOf(
   entry: BaseEntry,
-  { seen, parent, local }: Sighting,
+  { seen, parent, local, folder }: Sighting,
   options: MatchOptions,
 ): Finding | undefined {
   const moved = entry.parent !== parent || entry.local !== local
@@ -262,7 +277,7 @@ function findingOf(
   const same =
     sameStamp(entry.stamp, seen.stamp) || (seen.kind === 'folder' && sameObject(entry.stamp, seen.stamp))
   if (!moved && same && content === entry.content) return undefined
-  return { state: 'present', parent, local, stamp: seen.stamp, content }
+  return { state: 'present', parent, local, path: folder + local, stamp: seen.stamp, content }
 }
 
 function contentNow(

@@ -121,6 +121,15 @@ async function list(folder: string): Promise<readonly FolderItem[]> {
   })
 }
 
+async function readLink(path: string): Promise<string> {
+  const bytes = await asked(() => fsp.readlink(path, { encoding: 'buffer' }))
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new FileSystemError('bad-name', `what ${path} points to is not valid Unicode`, { cause })
+  }
+}
+
 async function renameFree(from: string, to: string): Promise<void> {
   const stat = await asked(() => fsp.lstat(from))
   if (!stat.isDirectory()) {
@@ -261,7 +270,7 @@ export const nodeFileSystem: FileSystem = {
   capabilities,
   stat: (path) => asked(async () => statOf(await fsp.lstat(path, { bigint: true }))),
   list,
-  readLink: (path) => asked(() => fsp.readlink(path)),
+  readLink,
   makeFolder: (path) => asked(() => fsp.mkdir(path)),
   removeFolder: (path) => asked(() => fsp.rmdir(path), { EEXIST: 'not-empty' }),
   makeLink: (target, path) => asked(() => fsp.symlink(target, path)),

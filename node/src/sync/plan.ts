@@ -65,8 +65,9 @@ export type Agreement =
 
 /** The placement follows the share. `entry` is what the share wants. */
 export type Step =
+  | { readonly do: 'fetch'; readonly entry: TreeEntry }
   | {
-      readonly do: 'make-folder' | 'make-link' | 'fetch' | 'set-executable' | 'move'
+      readonly do: 'make-folder' | 'make-link' | 'set-executable' | 'move'
       readonly entry: TreeEntry
     }
   | { readonly do: 'remove'; readonly node: NodeId }
@@ -113,8 +114,8 @@ export function plan(base: BaseTree, local: LocalTree, remote: Remote, policy: P
   for (const item of local.fresh) tellFresh({ ...item, parent: nodeOf(item.parent) })
   for (const entry of tree.byPath.values()) {
     if (taken.has(entry.node)) continue
-    if (entry.kind === 'folder') steps.push({ do: 'make-folder', entry })
-    else steps.push({ do: entry.kind === 'symlink' ? 'make-link' : 'fetch', entry })
+    if (entry.kind === 'file') steps.push({ do: 'fetch', entry })
+    else steps.push({ do: entry.kind === 'folder' ? 'make-folder' : 'make-link', entry })
   }
   return { agree, left: { known: leftKnown, fresh: leftFresh }, steps }
 

@@ -4,6 +4,7 @@ import { type FileSystem, FileSystemError, isCode } from './file-system.ts'
 import { TEMP_FOLDER } from './limits.ts'
 
 const HASH_DIGITS = 16
+const OURS = /^[A-Za-z0-9_-]{22}-([0-9a-f]{16}|link)$/
 
 /** The same for one content of one node every time, so that an interrupted download goes on. */
 export function tempName({ node, head }: TreeEntry): string {
@@ -31,11 +32,17 @@ export class TempFolder {
     }
   }
 
-  /** Removes what no download or parked entry needs any more, and the folder itself when nothing is left. */
-  async clean(wanted: ReadonlySet<string>): Promise<void> {
+  /**
+   * Removes what no download or parked entry needs any more, and the folder itself when nothing is left. What others
+   * put there is left alone, unless `everything` is from a run that is over.
+   */
+  async clean(wanted: ReadonlySet<string>, everything: boolean): Promise<void> {
     try {
       const items = await this.#fs.list(this.path)
-      for (const { name } of items) if (!wanted.has(name)) await this.#removeFile(`${this.path}/${name}`)
+      for (const { name } of items) {
+        if (!wanted.has(name) && (everything || OURS.test(name)))
+          await this.#removeFile(`${this.path}/${name}`)
+      }
       await this.#fs.removeFolder(this.path)
     } catch (error) {
       if (!isCode(error, 'not-found', 'not-empty', 'not-a-folder', 'denied')) throw error

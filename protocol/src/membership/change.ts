@@ -6,7 +6,7 @@
 import * as v from 'valibot'
 import { crypto } from '#crypto'
 import { concatBytes, equalBytes, toBase64url, utf8 } from '../bytes.ts'
-import { decodeAs, encodeCbor } from '../encoding/cbor.ts'
+import { decodeAs, encodeCbor, parse } from '../encoding/cbor.ts'
 import { bytesOf, bytesUpTo, MillisSchema, PersonNameSchema } from '../encoding/schema.ts'
 import { ProtocolError } from '../errors.ts'
 import { deviceIdOfKey, shareIdOf, shortHash, userIdOfKey } from '../identity/derive.ts'
@@ -30,7 +30,7 @@ const SEAL_CONTEXT = 'cofolder membership'
 const NONCE_CONTEXT = 'cofolder membership nonce'
 const SIGNATURE_CONTEXT = utf8('cofolder change\0')
 /** Heads of the log one change may name: as many people may join at once before somebody's change joins them. */
-export const MAX_LOG_HEADS = 2048
+const MAX_LOG_HEADS = 2048
 /** Recipients of one change's wraps. */
 const MAX_WRAPS = 4096
 const MAX_WRAP_BYTES = 64 * 1024
@@ -136,10 +136,10 @@ export const changeIdOf = (value: Uint8Array): ChangeId => toBase64url(shortHash
 
 /**
  * Signs with each of the seeds, in the order that the kind asks for (see `isSignedBy`), and seals.
- * @throws ProtocolError `too-large`
+ * @throws ProtocolError `malformed` or `too-large`
  */
 export function sealChange(root: Uint8Array, body: ChangeBody, seeds: readonly Uint8Array[]): SealedChange {
-  const bytes = encodeCbor(body)
+  const bytes = encodeCbor(parse(BodySchema, body))
   const message = concatBytes(SIGNATURE_CONTEXT, bytes)
   const signatures = seeds.map((seed) => [crypto.ed25519PublicKey(seed), crypto.ed25519Sign(seed, message)])
   const plaintext = encodeCbor([bytes, signatures])

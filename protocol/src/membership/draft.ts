@@ -9,7 +9,7 @@ import type { Member, OpenInvite, Role } from './state.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-export interface DraftMember extends Mutable<Omit<Member, 'devices'>> {
+interface DraftMember extends Mutable<Omit<Member, 'devices'>> {
   readonly devices: Map<DeviceId, DeviceCertificate>
   readonly joinedWith: Set<InviteId>
 }
@@ -27,13 +27,13 @@ export interface DraftInvite extends OpenInvite {
 export const isOpen = ({ closedBy, used }: DraftInvite): boolean => closedBy.length === 0 && !used
 
 /** From this position on a user has this role; undefined for none. */
-export interface Grant {
+interface Grant {
   readonly position: number
   readonly role: Role | undefined
 }
 
 /** A user gets this role; of what he wrote without knowing of it, only what the cut-offs name counts. */
-export interface Restriction extends Grant {
+interface Restriction extends Grant {
   readonly cutoffs: ReadonlyMap<DeviceId, number>
 }
 

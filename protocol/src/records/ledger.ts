@@ -20,9 +20,9 @@ export interface AcceptedBatch {
 }
 
 /** Keys to try on batches of an epoch. */
-export type BatchKeys = (epoch: number) => readonly Uint8Array[]
+type BatchKeys = (epoch: number) => readonly Uint8Array[]
 
-export interface Judgement {
+interface Judgement {
   readonly added: readonly AcceptedBatch[]
   readonly removed: readonly BatchId[]
   /** Whether a sequence number was claimed by more than one batch among those decided about. */

@@ -23,7 +23,7 @@ const MAX_PATCHED = 256
 /** Devices an invite names as places to look for the share. */
 const MAX_HINTS = 32
 
-export type ShareSettings = Pick<SettingsRecord, 'name' | 'relays'>
+type ShareSettings = Pick<SettingsRecord, 'name' | 'relays'>
 
 export interface DocumentOptions {
   /** What to answer until a settings record is known. */

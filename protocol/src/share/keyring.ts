@@ -51,6 +51,8 @@ export function createKeyring(identity: Identity, initial: ShareKeys): Keyring {
       for (const { id, body } of membership.accepted) {
         if (read.has(id) || !('wraps' in body)) continue
         read.add(id)
+        // Keys come from the owner, and from one's own devices; anybody else's would only lead astray.
+        if (body.kind === 'device' && body.user !== identity.userId) continue
         for (const [recipient, sealed] of body.wraps) {
           const secret = secrets.get(recipient)
           const epochs = secret && unwrapEpochs(secret, keys.share, sealed)

@@ -38,8 +38,8 @@ export function createOutbox(replica: Replica, earlier: readonly Uint8Array[]): 
   }
 }
 
-/** Batches of a viewer that he offers again: more have long been superseded. */
-const MAX_OFFERED = 8
+/** Changes, and batches of a viewer, that are offered again: more have long been superseded. */
+const MAX_OFFERED = 6
 
 /** What stands in the document because this user, or this device, signed it about himself. */
 export function introductionOf({ identity, log, role, ledger, changes, batches }: Replica): Uint8Array[] {
@@ -53,7 +53,7 @@ export function introductionOf({ identity, log, role, ledger, changes, batches }
     .filter(({ device, records }) => device === deviceId && records.every(({ type }) => type === 'placement'))
     .slice(-MAX_OFFERED)
   return [
-    ...own.flatMap(({ id }) => changes.value(id) ?? []),
+    ...own.slice(-MAX_OFFERED).flatMap(({ id }) => changes.value(id) ?? []),
     ...offered.flatMap(({ id }) => batches.value(id) ?? []),
   ]
 }

@@ -24,11 +24,10 @@ export interface FolderLayout {
 /** Shared by all entries without any. */
 const NONE: readonly NodeId[] = []
 
-/** One line of a folder: a file or link, or all folders of one name. */
+/** A name's claimant: a file or link, or all folders of that name with the one they are shown as. */
 interface Claim {
   readonly facts: NodeFacts
-  readonly folder: boolean
-  readonly aliases: readonly NodeFacts[]
+  readonly aliases: readonly NodeId[]
 }
 
 /** The folder's entries; `last` itself when nothing that goes into them changed. */
@@ -41,22 +40,21 @@ export function layOut(
   const names = byName(folder.children)
   const entries: TreeEntry[] = []
   const collisions: (readonly NodeFacts[])[] = []
-  const unnamed: Claim[] = []
-  for (const [name, claimants] of names) {
-    if (!Array.isArray(claimants)) {
-      entries.push(entryOf(singleClaim(claimants), name, folder))
-      continue
+  if (names.size === folder.children.length) {
+    for (const facts of folder.children) entries.push(entryOf(facts, NONE, facts.place.name, folder))
+  } else {
+    const unnamed: Claim[] = []
+    for (const [name, claimants] of names) {
+      const [holder, ...others] = claimsOf(Array.isArray(claimants) ? claimants : [claimants])
+      if (!holder) continue
+      entries.push(entryOf(holder.facts, holder.aliases, name, folder))
+      if (others.length > 0) collisions.push([holder, ...others].map(({ facts }) => facts))
+      for (const other of others) unnamed.push(other)
     }
-    const [holder, ...others] = claimsOf(claimants)
-    if (!holder) continue
-    entries.push(entryOf(holder, name, folder))
-    if (others.length === 0) continue
-    collisions.push([holder, ...others].map(({ facts }) => facts))
-    unnamed.push(...others)
-  }
-  const nameOf = conflictNames(new Set(unnamed.length > 0 ? names.keys() : []), personOf)
-  for (const claim of unnamed.sort((a, b) => comparePlaces(a.facts, b.facts))) {
-    entries.push(entryOf(claim, nameOf(claim), folder))
+    const nameOf = conflictNames(new Set(names.keys()), personOf)
+    for (const { facts, aliases } of unnamed.sort((a, b) => comparePlaces(a.facts, b.facts))) {
+      entries.push(entryOf(facts, aliases, nameOf(facts), folder))
+    }
   }
   const folders = entries.filter(({ kind }) => kind === 'folder')
   return { path: folder.path, facts: folder.children, entries, folders, collisions }
@@ -81,26 +79,28 @@ function byName(children: readonly NodeFacts[]): Map<string, NodeFacts | NodeFac
   return names
 }
 
-const singleClaim = (facts: NodeFacts): Claim => ({ facts, folder: isFolder(facts), aliases: [] })
-
 const isFolder = (facts: NodeFacts): boolean => facts.head.content.kind === 'folder'
 
 /** The claims on one name, the holder first. Folders of one name are one claim, led by a live one if there is any. */
 function claimsOf(claimants: readonly NodeFacts[]): Claim[] {
-  const claims = claimants.filter((facts) => !isFolder(facts)).map(singleClaim)
-  const folders = claimants
+  const claims: Claim[] = claimants
+    .filter((facts) => !isFolder(facts))
+    .map((facts) => ({ facts, aliases: NONE }))
+  const [first, ...others] = claimants
     .filter(isFolder)
     .sort((a, b) => Number(b.alive) - Number(a.alive) || comparePlaces(a, b))
-  const [first, ...aliases] = folders
-  if (first) claims.push({ facts: first, folder: true, aliases })
+  if (first) claims.push({ facts: first, aliases: others.map(({ node }) => node) })
   return claims.sort((a, b) => comparePlaces(a.facts, b.facts))
 }
 
 /** Names unlike any in `taken` and unlike each other; a counter per name keeps a thousand equal ones cheap. */
-function conflictNames(taken: Set<string>, personOf: (device: DeviceId) => string): (claim: Claim) => string {
+function conflictNames(
+  taken: Set<string>,
+  personOf: (device: DeviceId) => string,
+): (facts: NodeFacts) => string {
   const attempts = new Map<string, number>()
-  return ({ facts, folder }) => {
-    const options = { folder, person: personOf(facts.place.author), at: facts.place.at }
+  return (facts) => {
+    const options = { folder: isFolder(facts), person: personOf(facts.place.author), at: facts.place.at }
     const first = conflictName(facts.place.name, options)
     let name = first
     let attempt = attempts.get(first) ?? 1
@@ -112,18 +112,18 @@ function conflictNames(taken: Set<string>, personOf: (device: DeviceId) => strin
   }
 }
 
-function entryOf(claim: Claim, name: string, folder: LaidFolder): TreeEntry {
-  const { facts } = claim
-  const { kind } = facts.head.content
+function entryOf(facts: NodeFacts, aliases: readonly NodeId[], name: string, folder: LaidFolder): TreeEntry {
+  const { node, place, head, heads } = facts
+  const { kind } = head.content
   return {
-    node: facts.node,
+    node,
     kind: kind === 'deleted' ? 'file' : kind,
     parent: folder.node,
     name,
     path: folder.path === '' ? name : `${folder.path}/${name}`,
-    placedAt: facts.place.at,
-    head: facts.head,
-    heads: facts.heads.map(({ id }) => id),
-    aliases: claim.aliases.length === 0 ? NONE : claim.aliases.map(({ node }) => node),
+    placedAt: place.at,
+    head,
+    heads: heads.length === 1 ? [head.id] : heads.map(({ id }) => id),
+    aliases,
   }
 }

@@ -7,7 +7,7 @@ import { ROOT_NODE } from '../ids.ts'
 import { comparePlaces, type NodeFacts } from './facts.ts'
 import { type FolderLayout, layOut } from './layout.ts'
 import { overlay } from './overlay.ts'
-import type { ShareTree } from './tree.ts'
+import type { ShareTree, TreeEntry } from './tree.ts'
 
 /** Folders deeper than this hang under the root: bounds the length of paths and the work of whoever walks them. */
 export const MAX_TREE_DEPTH = 512
@@ -132,13 +132,19 @@ function layOutAll(
     const layout = layOut(folder, last?.layouts.get(folder.node), personOf)
     layouts.set(folder.node, layout)
     for (const entry of layout.folders) {
-      const own = folders.get(entry.node)?.children ?? []
-      const others = entry.aliases.map((alias) => folders.get(alias)?.children ?? [])
-      const children = others.length === 0 ? own : own.concat(...others)
-      open.push({ node: entry.node, path: entry.path, children })
+      open.push({ node: entry.node, path: entry.path, children: childrenOf(entry, folders) })
     }
   }
   return layouts
+}
+
+/** What is in a folder, and in those shown as it. */
+export function childrenOf(
+  { node, aliases }: Pick<TreeEntry, 'node' | 'aliases'>,
+  folders: ReadonlyMap<NodeId, Branch>,
+): NodeFacts[] {
+  const own = folders.get(node)?.children ?? []
+  return aliases.length === 0 ? own : [node, ...aliases].flatMap((id) => folders.get(id)?.children ?? [])
 }
 
 /** The tree that layouts make, starting from that of an earlier merge. */
@@ -151,7 +157,7 @@ function mergedOf(
   const fresh: FolderLayout[] = []
   for (const [node, layout] of layouts) if (last?.layouts.get(node) !== layout) fresh.push(layout)
   const collisions: (readonly NodeFacts[])[] = []
-  for (const layout of layouts.values()) collisions.push(...layout.collisions)
+  for (const layout of layouts.values()) for (const collision of layout.collisions) collisions.push(collision)
   return { tree: indexed(last?.tree, outdated, fresh), collisions, layouts }
 }
 

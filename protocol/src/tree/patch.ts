@@ -3,7 +3,7 @@ import type { DeviceId, NodeId } from '../ids.ts'
 import { ROOT_NODE } from '../ids.ts'
 import type { FactsChange, NodeFacts } from './facts.ts'
 import { type FolderLayout, layOut } from './layout.ts'
-import { type Branch, indexed, MAX_TREE_DEPTH, type MergedTree } from './merge.ts'
+import { type Branch, childrenOf, indexed, MAX_TREE_DEPTH, type MergedTree } from './merge.ts'
 
 /**
  * What `mergeTree` would give, when the change is one of files in folders that are live and stay as they are:
@@ -53,11 +53,7 @@ function laidOutAgain(
   for (const node of new Set([...touched].map((branch) => shownAs(last, branch)))) {
     const before = layouts.get(node)
     const entry = last.tree.byNode.get(node)
-    const members = [node, ...(entry?.aliases ?? [])]
-    const [own = [], ...others] = members.map(
-      (id) => (id === ROOT_NODE ? last.root : last.folders.get(id))?.children ?? [],
-    )
-    const children = others.length === 0 ? own : own.concat(...others)
+    const children = entry ? childrenOf(entry, last.folders) : last.root.children
     const layout = layOut({ node, path: entry?.path ?? '', children }, before, personOf)
     if (layout === before) continue
     // A file can take its name from a folder, and all paths below with it.

@@ -31,13 +31,13 @@ export function resolveHeads(versions: readonly AuthoredVersion[], placedAt: num
 }
 
 /** Versions that no other of them names as a parent. */
-export function headsOf(versions: readonly AuthoredVersion[]): AuthoredVersion[] {
+function headsOf(versions: readonly AuthoredVersion[]): AuthoredVersion[] {
   const named = new Set(versions.flatMap(({ parents }) => parents))
   return versions.filter(({ id }) => !named.has(id))
 }
 
 /** Greater means it wins: modification time, then the author's clock, then the id. */
-export function compareVersions(a: AuthoredVersion, b: AuthoredVersion): number {
+function compareVersions(a: AuthoredVersion, b: AuthoredVersion): number {
   return modified(a) - modified(b) || a.at - b.at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 }
 
@@ -105,5 +105,8 @@ function withoutTombstones(
       }
   }
   if (found.length < 2) return found
-  return found.filter((one) => !found.some((other) => other !== one && ancestry(byId, other.id).has(one.id)))
+  const older = new Set<VersionId>()
+  for (const { parents } of found) for (const id of parents) older.add(id)
+  for (const id of older) for (const parent of byId.get(id)?.parents ?? []) older.add(parent)
+  return found.filter(({ id }) => !older.has(id))
 }

@@ -2,6 +2,7 @@
  * The records that end every conflict. Pure, and made only of what the conflict is made of, so that all devices
  * which settle it write the same records and nothing breeds.
  */
+import { toBase64url } from '../bytes.ts'
 import type { DeviceId, NodeId, VersionId } from '../ids.ts'
 import { MAX_PARENTS } from '../limits.ts'
 import type { PlaceRecord, ShareRecord, VersionRecord } from '../records/record.ts'
@@ -24,8 +25,8 @@ export interface SettleInput {
 
 export function settle(input: SettleInput): ShareRecord[] {
   const records: ShareRecord[] = []
-  for (const facts of input.conflicts) records.push(...settleHeads(facts, input))
-  for (const claimants of input.collisions) records.push(...settleTwins(claimants))
+  for (const facts of input.conflicts) for (const record of settleHeads(facts, input)) records.push(record)
+  for (const claimants of input.collisions) for (const record of settleTwins(claimants)) records.push(record)
   return records
 }
 
@@ -85,13 +86,14 @@ function conflictCopy(facts: NodeFacts, loser: AuthoredVersion, input: SettleInp
 /** Of files that claim one name and have one content, the oldest stays. */
 function settleTwins(claimants: readonly NodeFacts[]): ShareRecord[] {
   const records: ShareRecord[] = []
-  const staying: NodeFacts[] = []
+  const staying = new Set<string>()
   for (const facts of claimants.toSorted(comparePlaces)) {
     const { content } = facts.head
-    if (!facts.alive || facts.heads.length > 1 || content.kind === 'folder' || content.kind === 'deleted')
+    if (!facts.alive || facts.heads.length > 1 || (content.kind !== 'file' && content.kind !== 'symlink'))
       continue
-    if (!staying.some(({ head }) => sameContent(head.content, content))) {
-      staying.push(facts)
+    const words = content.kind === 'file' ? `file ${toBase64url(content.sha256)}` : `link ${content.target}`
+    if (!staying.has(words)) {
+      staying.add(words)
       continue
     }
     const gone = {

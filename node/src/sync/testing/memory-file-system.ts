@@ -48,7 +48,7 @@ export interface MemoryFileSystemOptions {
 /** Called before every operation; what it throws, the operation throws. */
 export type Intercept = (operation: string, path: string) => void
 
-const fail = (code: FileSystemErrorCode, what: string): never => {
+function fail(code: FileSystemErrorCode, what: string): never {
   throw new FileSystemError(code, `${code}: ${what}`)
 }
 
@@ -156,9 +156,9 @@ export class MemoryFileSystem implements FileSystem {
   async removeFolder(path: string): Promise<void> {
     this.#enter('removeFolder', path)
     const { folder, child, name } = this.#resolve(path)
-    if (!child) return fail('not-found', path)
-    if (child.kind !== 'folder') return fail('not-a-folder', path)
-    if (child.children.size > 0) return fail('not-empty', path)
+    if (!child) fail('not-found', path)
+    if (child.kind !== 'folder') fail('not-a-folder', path)
+    if (child.children.size > 0) fail('not-empty', path)
     this.#take(folder, name)
   }
 
@@ -406,8 +406,8 @@ export class MemoryFileSystem implements FileSystem {
 
   #unlink(path: string): void {
     const { folder, child, name } = this.#resolve(path)
-    if (!child) return fail('not-found', path)
-    if (child.kind === 'folder') return fail('exists', path)
+    if (!child) fail('not-found', path)
+    if (child.kind === 'folder') fail('exists', path)
     this.#take(folder, name)
   }
 
@@ -415,18 +415,16 @@ export class MemoryFileSystem implements FileSystem {
   #rename(from: string, to: string): void {
     const source = this.#resolve(from)
     const target = this.#resolve(to)
-    const { child } = source
-    if (!child) return fail('not-found', from)
+    const child = source.child ?? fail('not-found', from)
     if (target.child === child && child.kind !== 'folder' && source.name !== target.name) {
       if (this.#options.caseSensitive) return // two names of one file: POSIX does nothing
     }
-    for (let at: Inode | undefined = target.folder; at; at = at.parent)
-      if (at === child) return fail('bad-name', to)
+    for (let at: Inode | undefined = target.folder; at; at = at.parent) if (at === child) fail('bad-name', to)
     if (target.child && target.child !== child) {
       if (target.child.kind === 'folder') {
-        if (child.kind !== 'folder') return fail('exists', to)
-        if (target.child.children.size > 0) return fail('not-empty', to)
-      } else if (child.kind === 'folder') return fail('not-a-folder', to)
+        if (child.kind !== 'folder') fail('exists', to)
+        if (target.child.children.size > 0) fail('not-empty', to)
+      } else if (child.kind === 'folder') fail('not-a-folder', to)
     }
     const mark = this.#undo.length
     const name = to.split('/').at(-1) ?? ''
