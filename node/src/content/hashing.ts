@@ -30,6 +30,8 @@ export interface Hashing {
   close(): Promise<void>
 }
 
+const CHECKS_AT_ONCE = 2
+
 /** Files larger than MAX_SEGMENTS segments of the usual size get larger ones, in powers of two. */
 export function segmentSizeOf(size: number): number {
   let segment = SEGMENT_SIZE
@@ -50,6 +52,8 @@ export function createHashing(
   const turns = createSlots(threadCount)
   const run = <K extends keyof HashJobs>(job: K, input: HashJobs[K]['in']): Promise<HashJobs[K]['out']> =>
     turns.use(() => idlest().thread.run(job, input))
+  // Checks of what arrives need not outrun the network; threads that never start take no memory.
+  const checks = createSlots(CHECKS_AT_ONCE)
   // Each uses all threads; more at once would only delay each other's results.
   const large = createSlots(LARGE_DIGESTS)
 
@@ -129,9 +133,9 @@ export function createHashing(
 
   return {
     digest,
-    sha256: (range) => run('sha256', range),
-    copy: (input) => run('copy', input),
-    info: (input) => run('info', input),
+    sha256: (range) => checks.use(() => run('sha256', range)),
+    copy: (input) => checks.use(() => run('copy', input)),
+    info: (input) => checks.use(() => run('info', input)),
     follow,
     infos,
     async close() {

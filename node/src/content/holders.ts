@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { DeviceId, ShareId } from '@cofolder/protocol'
 import type { Network } from '../network/network.ts'
+import { onAbort } from './abort.ts'
 import { aborted } from './errors.ts'
 import { BUSY_FOR, FIRST_RETRY, LAST_RETRY, UNREACHABLE_FOR } from './limits.ts'
 import { createRequests } from './requests.ts'
@@ -87,21 +88,20 @@ export function createHolders(network: Network, members: (share: ShareId) => rea
         const end = () => {
           listeners.delete(listener)
           clearTimeout(timer)
-          signal.removeEventListener('abort', stop)
+          unlisten()
         }
         const listener = (which: ShareId | undefined) => {
           if (which !== undefined && which !== share) return
           end()
           resolve()
         }
-        const stop = () => {
-          end()
-          reject(aborted(signal))
-        }
         const timer = setTimeout(() => listener(share), timeout)
         listeners.add(listener)
-        signal.addEventListener('abort', stop, { once: true })
-        if (signal.aborted) stop()
+        let unlisten = () => {}
+        unlisten = onAbort(signal, () => {
+          end()
+          reject(aborted(signal))
+        })
       })
     },
     onChange(listener) {

@@ -1,5 +1,6 @@
 /** Fetching of segments: each from up to a few holders in one swarm, again and again until it is here. */
 import { type DeviceId, equalBytes, type Segment, type ShareId, toHex } from '@cofolder/protocol'
+import { onAbort } from './abort.ts'
 import { aborted } from './errors.ts'
 import { type Holders, retryDelay } from './holders.ts'
 import { infoHashOf, piecesOf } from './info.ts'
@@ -128,14 +129,14 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
       settle()
     }
 
-    signal.addEventListener('abort', stop, { once: true })
+    const unabort = onAbort(signal, stop)
     // New holders join a transfer that is under way.
     const unlisten = holders.onChange((which) => {
       if (swarm && (which === undefined || which === share)) settle()
     })
     settle()
     return outcome.promise.finally(() => {
-      signal.removeEventListener('abort', stop)
+      unabort()
       unlisten()
     })
   }

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { type DeviceId, type FileContent, SEGMENTED_FROM, type ShareId, toHex } from '@cofolder/protocol'
 import type { Network } from '../network/network.ts'
 import { answerRequests } from './answers.ts'
+import { orAborted } from './abort.ts'
 import { ContentError, type ContentIndex, type ContentService, type FetchRequest } from './content.ts'
 import { aborted, toContentError } from './errors.ts'
 import { createHashing } from './hashing.ts'
@@ -79,6 +80,16 @@ export function createContentService(options: ContentOptions): NodeContentServic
   const running = new Map<string, Running>()
   const closing = new AbortController()
 
+  // Thousands of fetches share a signal; they share what is derived from it, too.
+  const derived = new WeakMap<AbortSignal, AbortSignal>()
+  function orClosing(signal: AbortSignal): AbortSignal {
+    const known = derived.get(signal)
+    if (known) return known
+    const either = AbortSignal.any([signal, closing.signal])
+    derived.set(signal, either)
+    return either
+  }
+
   /** Fills one temporary file. */
   async function fill(request: FetchRequest, signal: AbortSignal, onWaiting: () => void): Promise<void> {
     const { share, content, to } = request
@@ -125,23 +136,12 @@ export function createContentService(options: ContentOptions): NodeContentServic
 
   async function join(other: Running, to: string, signal: AbortSignal): Promise<boolean> {
     const copied = Promise.withResolvers<boolean>()
-    const target = { to, copied }
-    other.targets.push(target)
-    const stop = (): void => {
-      const at = other.targets.indexOf(target)
-      if (at !== -1) other.targets.splice(at, 1)
-      copied.reject(aborted(signal))
-    }
-    signal.addEventListener('abort', stop, { once: true })
-    try {
-      return await copied.promise
-    } finally {
-      signal.removeEventListener('abort', stop)
-    }
+    other.targets.push({ to, copied })
+    return await orAborted(copied.promise, signal)
   }
 
   async function fetch(request: FetchRequest, { signal, onWaiting = () => {} }: FetchOptions): Promise<void> {
-    const either = AbortSignal.any([signal, closing.signal])
+    const either = orClosing(signal)
     if (either.aborted) throw aborted(either)
     const { share, content, to } = request
     const name = `${share} ${toHex(content.sha256)} ${content.size}`

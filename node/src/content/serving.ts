@@ -92,15 +92,16 @@ export function createServing(
     },
 
     async pack(files) {
-      const has: boolean[] = []
-      const parts: Buffer[] = []
-      for (const file of files) {
-        const bytes = encryptedFile(file)
-        has.push(bytes !== undefined)
-        if (bytes) parts.push(bytes)
-      }
-      if (parts.length === 0) return { has }
-      const bytes = Buffer.concat(parts)
+      const all = Buffer.allocUnsafeSlow(files.reduce((sum, file) => sum + (file.place ? file.size : 0), 0))
+      let filled = 0
+      const has = files.map((file) => {
+        const cipher = encryptedFile(file)
+        if (!cipher) return false
+        filled += cipher.copy(all, filled)
+        return true
+      })
+      if (filled === 0) return { has }
+      const bytes = all.subarray(0, filled)
       const pieces = pieceHasher(bytes.length)
       const step = pieceLengthOf(bytes.length)
       for (let at = 0; at < bytes.length; at += step) pieces.add(bytes.subarray(at, at + step))

@@ -1,4 +1,5 @@
 /** A bounded number of things at once, first come first served. */
+import { onAbort } from './abort.ts'
 import { aborted } from './errors.ts'
 
 export interface Slots {
@@ -7,7 +8,7 @@ export interface Slots {
 }
 
 export function createSlots(count: number): Slots {
-  const waiting: (() => void)[] = []
+  const waiting = new Set<() => void>()
   let free = count
 
   function acquire(signal: AbortSignal | undefined): Promise<void> {
@@ -18,15 +19,16 @@ export function createSlots(count: number): Slots {
     }
     return new Promise((resolve, reject) => {
       const enter = () => {
-        signal?.removeEventListener('abort', leave)
+        unlisten()
         resolve()
       }
-      const leave = () => {
-        waiting.splice(waiting.indexOf(enter), 1)
-        reject(aborted(signal))
-      }
-      signal?.addEventListener('abort', leave, { once: true })
-      waiting.push(enter)
+      waiting.add(enter)
+      const unlisten = signal
+        ? onAbort(signal, () => {
+            waiting.delete(enter)
+            reject(aborted(signal))
+          })
+        : () => {}
     })
   }
 
@@ -36,9 +38,11 @@ export function createSlots(count: number): Slots {
       try {
         return await work()
       } finally {
-        const next = waiting.shift()
-        if (next) next()
-        else free++
+        const [next] = waiting
+        if (next) {
+          waiting.delete(next)
+          next()
+        } else free++
       }
     },
   }

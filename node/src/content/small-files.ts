@@ -4,6 +4,7 @@
  */
 import type { DeviceId, Sha256, ShareId } from '@cofolder/protocol'
 import { toHex } from '@cofolder/protocol'
+import { onAbort } from './abort.ts'
 import { ContentError } from './content.ts'
 import { aborted, fromErrorData, toContentError } from './errors.ts'
 import { type Holders, type Reply, retryDelay } from './holders.ts'
@@ -34,8 +35,9 @@ export interface SmallFiles {
 interface Want extends SmallRequest {
   readonly settled: PromiseWithResolvers<void>
   /** Holders that do not have it, until holders change. */
-  readonly without: Set<DeviceId>
-  readonly corrupt: Map<DeviceId, number>
+  without?: Set<DeviceId>
+  /** Holders that sent wrong bytes, and until when they are not asked. */
+  corrupt?: Map<DeviceId, number>
   tries: number
 }
 
@@ -63,7 +65,7 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     })
   }
   const mayAsk = (want: Want, device: DeviceId): boolean =>
-    !want.without.has(device) && (want.corrupt.get(device) ?? 0) < Date.now()
+    !want.without?.has(device) && (want.corrupt?.get(device) ?? 0) < Date.now()
 
   function send(share: ShareId): void {
     const queue = queueOf(share)
@@ -107,7 +109,7 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
       // Its settling follows from the signal.
       return
     }
-    want.without.clear()
+    want.without?.clear()
     queueOf(share).add(want)
     schedule(share)
   }
@@ -186,7 +188,7 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     const giveUp = (): void => {
       if (wants.every(({ signal }) => signal.aborted)) swarm.stop()
     }
-    for (const { signal } of wants) signal.addEventListener('abort', giveUp, { once: true })
+    const unlisten = wants.map(({ signal }) => onAbort(signal, giveUp))
     try {
       return await swarm.done
     } catch (error) {
@@ -194,7 +196,7 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
       if (failure.code !== 'aborted') return wants.map(() => ({ error: { code: failure.code, message: failure.message } }))
       return wants.map(() => (isCorrupt ? corrupt : 'later'))
     } finally {
-      for (const { signal } of wants) signal.removeEventListener('abort', giveUp)
+      for (const stop of unlisten) stop()
     }
   }
 
@@ -202,9 +204,12 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     if (result !== undefined && result !== 'later') {
       if (result.error === undefined) return want.settled.resolve()
       if (result.error.code !== 'corrupt') return want.settled.reject(fromErrorData(result.error))
+      want.corrupt ??= new Map()
       want.corrupt.set(holder, Date.now() + CORRUPT_FOR)
-    } else if (result === undefined) want.without.add(holder)
-    else if (++want.tries > 1) want.without.add(holder)
+    } else if (result === undefined || ++want.tries > 1) {
+      want.without ??= new Set()
+      want.without.add(holder)
+    }
     if (want.signal.aborted) return
     queueOf(want.share).add(want)
     schedule(want.share)
@@ -215,18 +220,17 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
       const { share, signal } = request
       if (signal.aborted) throw aborted(signal)
       const settled = Promise.withResolvers<void>()
-      const want: Want = { ...request, settled, without: new Set(), corrupt: new Map(), tries: 0 }
-      const stop = (): void => {
+      const want: Want = { ...request, settled, tries: 0 }
+      const unlisten = onAbort(signal, () => {
         queues.get(share)?.delete(want)
         settled.reject(aborted(signal))
-      }
-      signal.addEventListener('abort', stop, { once: true })
+      })
       queueOf(share).add(want)
       schedule(share)
       try {
         await settled.promise
       } finally {
-        signal.removeEventListener('abort', stop)
+        unlisten()
       }
     },
   }

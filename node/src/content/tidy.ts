@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** Bytes of buffers made between two collections. */
-const COLLECT_EVERY = 16 * 1024 * 1024
+const COLLECT_EVERY = 8 * 1024 * 1024
 
 setFlagsFromString('--expose-gc')
 const collect: unknown = runInNewContext('gc')

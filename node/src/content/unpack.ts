@@ -1,7 +1,7 @@
 /** The small files of a pack, or of an inline answer: decrypted, checked, written, and on disk. */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { equalBytes, type Sha256 } from '@cofolder/protocol'
+import type { Sha256 } from '@cofolder/protocol'
 import { crypt } from './cipher.ts'
 import { ContentError } from './content.ts'
 import { toErrorData } from './errors.ts'
@@ -32,7 +32,7 @@ export async function writeSynced(path: string, bytes: Uint8Array): Promise<void
 /** One small file out of its ciphertext. @throws ContentError `corrupt` when it is not what was asked for. */
 export async function unpackOne(cipher: Uint8Array, { size, sha256, key, to }: PackedTarget): Promise<void> {
   const plain = crypt(key, 0, cipher)
-  const isRight = plain.length === size && equalBytes(createHash('sha256').update(plain).digest(), sha256)
+  const isRight = plain.length === size && createHash('sha256').update(plain).digest().equals(sha256)
   if (!isRight) throw new ContentError('corrupt', 'a holder sent other content than asked for')
   await slots.use(() => writeSynced(to, plain))
 }

@@ -20,6 +20,11 @@ import type { KnownDevice } from './rest.ts'
 const SIMULTANEOUS = 2000
 /** Both sides see a connection at once: the device with the greater id waits as long for the other's stream. */
 const COURTESY = 150
+/**
+ * How long a stream to somebody who was removed lasts, in milliseconds: he learns of it, and what is written from
+ * then on is sealed under keys he does not have.
+ */
+const FAREWELL = 200
 /** Pause before a stream that failed or was refused is opened again, in milliseconds; doubles each time. */
 const FIRST_PAUSE = 250
 const LONGEST_PAUSE = 15_000
@@ -69,6 +74,7 @@ export function createLinks(options: LinkOptions): Links {
   const opening = new Set<DeviceId>()
   const retries = new Map<DeviceId, Retry>()
   const wants = new Map<DeviceId, () => void>()
+  const cutting = new Map<DeviceId, NodeJS.Timeout>()
   const closing = new AbortController()
 
   const membersUnknown = () => share.membership.members.size === 0
@@ -179,6 +185,15 @@ export function createLinks(options: LinkOptions): Links {
     return ended
   }
 
+  function cutOff(device: DeviceId): void {
+    if (cutting.has(device)) return
+    const timer = setTimeout(() => {
+      cutting.delete(device)
+      if (!trusted(device)) links.get(device)?.close()
+    }, FAREWELL)
+    cutting.set(device, timer)
+  }
+
   function refresh(): void {
     if (closing.signal.aborted) return
     const wanted = wantedDevices()
@@ -187,7 +202,7 @@ export function createLinks(options: LinkOptions): Links {
       release()
       wants.delete(device)
     }
-    for (const [device, link] of links) if (!trusted(device)) link.close()
+    for (const device of links.keys()) if (!trusted(device)) cutOff(device)
     for (const device of wanted) {
       if (wants.has(device)) continue
       wants.set(device, dialer.want(device))
@@ -215,6 +230,7 @@ export function createLinks(options: LinkOptions): Links {
       closing.abort()
       offConnect()
       for (const { timer } of retries.values()) clearTimeout(timer)
+      for (const timer of cutting.values()) clearTimeout(timer)
       for (const release of wants.values()) release()
       wants.clear()
       for (const link of links.values()) link.close()

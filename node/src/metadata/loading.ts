@@ -23,7 +23,8 @@ function salvage(doc: Y.Doc): void {
     for (const struct of Y.decodeUpdateV2(pending.update).structs) {
       if (!(struct instanceof Y.Item) || !(struct.content instanceof Y.ContentBinary)) continue
       const { parent, parentSub, content } = struct
-      if (typeof parent !== 'string' || parentSub === null || doc.getMap(parent).has(parentSub)) continue
+      if ((parent !== 'changes' && parent !== 'batches') || parentSub === null) continue
+      if (doc.getMap(parent).has(parentSub)) continue
       doc.getMap(parent).set(parentSub, content.content)
     }
   })

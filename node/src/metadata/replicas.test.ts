@@ -300,6 +300,7 @@ test('a removed member is cut off at once', async () => {
   await until(() => knows(others, secret), 'Carol goes on')
   await until(() => his.peers().length === 0 && hers.peers().length === 1, 'Bob has no stream any more')
   assert.equal(knows(his, secret), false)
+  assert.equal(his.share.role, undefined, 'Bob knows that he is out')
   await using stream = await bob.network.open(carol.identity.deviceId, SYNC_PROTOCOL)
   await stream.send(encodeCbor({ share: hers.share.id, changes: [] }))
   for await (const _ of stream.messages) assert.fail('Carol answers Bob')

@@ -17,6 +17,10 @@ export class Dirt {
     this.#all = all
   }
 
+  get isFull(): boolean {
+    return this.#all
+  }
+
   get isEmpty(): boolean {
     return !this.#all && this.#paths.size === 0
   }

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type NodeId, ProtocolError, type ShareDocument, toBase64url, versionId } from '@cofolder/protocol'
-import type { ContentService } from '../content/content.ts'
+import { ContentError, type ContentService } from '../content/content.ts'
 import type { VersionStore } from '../history/version-store.ts'
 import { type Action, arrange, type Install } from './arrange.ts'
 import { type BaseEntry, type BaseTree, parkedName } from './base.ts'
@@ -30,7 +30,7 @@ import {
 } from './match.ts'
 import { type LookOptions, lookAt, lookAtAll } from './observe.ts'
 import { type Agreement, type Plan, type Policy, plan, type Remote, type Step } from './plan.ts'
-import { Problems } from './problems.ts'
+import { type Problem, Problems } from './problems.ts'
 import { TempFolder } from './temp-folder.ts'
 import type { Watcher } from './watch.ts'
 
@@ -55,6 +55,8 @@ export interface EngineOptions {
 /** Plans made in one round until nothing is left to agree on; each but the last tells the share something. */
 const MAX_PLANS = 20
 const NODE_ID_BYTES = 16
+/** Pause before what the share did not take is looked at again. Milliseconds. */
+const WRITE_RETRY = 5_000
 
 type Unread = (Extract<Finding, { state: 'present' }> | Fresh) & { readonly node: NodeId }
 
@@ -96,6 +98,19 @@ export class Engine {
   /** What is not yet as it should be, as a count of files and folders. */
   get pending(): number {
     return this.#stepsLeft + this.#contents.running + this.dirt.expected
+  }
+
+  /** Downloads or steps that failed for want of room. */
+  get isDiskFull(): boolean {
+    return this.#fetches.errors.some(({ error }) => isFull(error)) || this.problems.find(isFull) !== undefined
+  }
+
+  get failures(): readonly Problem[] {
+    const fetches = this.#fetches.errors.map(({ entry, error }) => ({
+      path: entry.path,
+      message: error.message,
+    }))
+    return [...this.problems.list(), ...fetches]
   }
 
   /** Whether something goes on, or will in a moment, without anybody else's doing. */
@@ -149,7 +164,7 @@ export class Engine {
       if (rest) continue
       const done = await this.#carryOut(steps)
       if (done === 0) break
-      local = NO_DIFFERENCES
+      local = withoutAside(local, steps)
     }
     await this.#cleanUp()
   }
@@ -334,6 +349,7 @@ export class Engine {
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         this.problems.set(agreement.after?.name ?? agreement.node, error)
+        this.dirt.addLater('', clock.now() + WRITE_RETRY, false)
         return false
       }
     })
@@ -344,7 +360,12 @@ export class Engine {
     if (!this.#policy().mayWrite) return false
     const records = share.settle()
     if (records.length === 0) return false
-    share.write(records, clock.now())
+    try {
+      share.write(records, clock.now())
+    } catch (error) {
+      if (error instanceof ProtocolError) return false
+      throw error
+    }
     const { byNode } = share.tree()
     for (const record of records) {
       const path = record.type === 'place' && byNode.get(record.node)?.path
@@ -417,6 +438,9 @@ export class Engine {
   }
 }
 
+const isFull = (error: Error): boolean =>
+  isCode(error, 'full') || (error instanceof ContentError && error.code === 'disk-full')
+
 const newNode = (): NodeId => toBase64url(randomBytes(NODE_ID_BYTES)) as NodeId
 
 const nodeOf = (action: Action): NodeId => ('entry' in action ? action.entry.node : action.node)
@@ -426,6 +450,14 @@ function* unreadOf(local: LocalTree): Iterable<Unread> {
     if (finding.state === 'present' && finding.content === 'unknown') yield { ...finding, node }
   }
   for (const item of local.fresh) if (item.content === 'unknown' && !item.busy) yield item
+}
+
+/** What was set aside is nobody's any more. */
+function withoutAside(local: LocalTree, steps: readonly Step[]): LocalTree {
+  const aside = new Set(steps.flatMap((step) => (step.do === 'set-aside' ? step.node : [])))
+  if (aside.size === 0) return local
+  const known = new Map([...local.known].filter(([node]) => !aside.has(node)))
+  return { known, fresh: local.fresh.filter(({ node }) => !aside.has(node)) }
 }
 
 /** What seems gone is kept out of the plan for now. */

@@ -1,0 +1,406 @@
+/**
+ * Keeps one share and one local folder the same. One loop reacts to what the watcher, the share and the downloads
+ * tell; it never deletes because a folder is not there, and says so when it does not sync.
+ */
+import type { Sha256, ShareDocument } from '@cofolder/protocol'
+import { equalBytes } from '@cofolder/protocol'
+import type { ContentIndex, ContentService } from '../content/content.ts'
+import type { VersionStore } from '../history/version-store.ts'
+import { type BaseEntry, BaseTree } from './base.ts'
+import { BaseStore, type PlacementLevel, type StoredPlacement } from './base-store.ts'
+import type { Clock } from './clock.ts'
+import { Engine } from './engine.ts'
+import type { FileSystem } from './file-system.ts'
+import {
+  EVENT_DEBOUNCE,
+  EVENT_FLOOD,
+  EVENT_MAX_WAIT,
+  FULL_SCAN_INTERVAL,
+  POLL_INTERVAL,
+  RETRY_FIRST,
+  RETRY_MAX,
+  ROOT_CHECK_INTERVAL,
+} from './limits.ts'
+import type { Problem } from './problems.ts'
+import { lookAtRoot, type RootState } from './root.ts'
+import { Watcher } from './watch.ts'
+
+export interface PlacementState {
+  readonly state: 'in-sync' | 'syncing' | 'waiting' | 'error'
+  /** Files here that are in the share, and their bytes. */
+  readonly filesTotal: number
+  readonly bytesTotal: number
+  /** Files and folders that are not yet as they should be. */
+  readonly pending: number
+  /** Milliseconds since the epoch; set while nothing is synced at all. */
+  readonly notSyncingSince?: number
+  readonly error?: string
+  /** Somebody must say whether so many files are really to be deleted for everybody. */
+  readonly needsConfirmation?: { readonly deletes: number }
+}
+
+export type PlacementEvent =
+  | { readonly type: 'error'; readonly message: string }
+  /** Two people changed one file; `path` is where the version that did not win is kept. */
+  | { readonly type: 'conflict'; readonly path: string }
+
+export interface Placement extends AsyncDisposable {
+  state(): PlacementState
+  onState(listener: (state: PlacementState) => void): () => void
+  /** Looks at everything, and resolves when nothing is left to do that can be done now. */
+  scan(): Promise<void>
+  /** Yes to what `needsConfirmation` or an error asks: delete for everybody, or merge this folder. */
+  confirm(): Promise<void>
+  /** What the placement holds, for the content service. */
+  readonly index: ContentIndex
+  /** Paths that cannot be synced, and why. */
+  problems(): readonly Problem[]
+  close(): Promise<void>
+}
+
+export interface PlacementOptions {
+  readonly share: ShareDocument
+  /** Absolute path of the folder; made when it was never synced and is missing. */
+  readonly root: string
+  readonly db: PlacementLevel
+  readonly fs: FileSystem
+  readonly clock: Clock
+  readonly content: ContentService
+  readonly history: VersionStore
+  /** Whether to react to changes by itself; otherwise only `scan` looks at the folder. */
+  readonly watch: boolean
+  /** This user's name, for files of his that are set aside. */
+  readonly userName?: string
+  readonly onEvent: (event: PlacementEvent) => void
+}
+
+/** Rounds are not started faster than this while changes stream in; longer when a round takes longer. Milliseconds. */
+const MIN_PAUSE = 4
+const MAX_PAUSE = 250
+
+export async function openPlacement(options: PlacementOptions): Promise<Placement> {
+  const store = new BaseStore(options.db)
+  const stored = await store.load()
+  const placement = new OpenPlacement(options, store, stored)
+  await placement.start()
+  return placement
+}
+
+class OpenPlacement implements Placement {
+  readonly #o: PlacementOptions
+  readonly #store: BaseStore
+  readonly #base = new BaseTree()
+  readonly #listeners = new Set<(state: PlacementState) => void>()
+  #stored: StoredPlacement
+  #engine: Engine | undefined
+  #watcher: Watcher | undefined
+  #root: RootState | undefined
+  #failure: Error | undefined
+  #failures = 0
+  #running: Promise<void> | undefined
+  #cancelTimer: () => void = () => {}
+  #timerAt = Number.POSITIVE_INFINITY
+  #firstEventAt: number | undefined
+  #events = 0
+  #lastRound = 0
+  #fullScanAt = 0
+  #waiters: { readonly looks: number; readonly resolve: () => void }[] = []
+  #looksWanted = 0
+  #notSyncingSince: number | undefined
+  #said = ''
+  #closed = false
+  readonly #unsubscribe: () => void
+
+  constructor(options: PlacementOptions, store: BaseStore, stored: StoredPlacement) {
+    this.#o = options
+    this.#store = store
+    this.#stored = stored
+    for (const entry of stored.entries) this.#base.set(entry)
+    this.#unsubscribe = options.share.onChange(() => this.#wakeIn(this.#pause()))
+  }
+
+  async start(): Promise<void> {
+    await this.#checkRoot()
+    this.#wakeIn(0)
+  }
+
+  // What is asked.
+
+  state(): PlacementState {
+    const engine = this.#engine
+    const totals = {
+      filesTotal: this.#base.files,
+      bytesTotal: this.#base.bytes,
+      pending: engine?.pending ?? 0,
+    }
+    const since = this.#notSyncingSince === undefined ? {} : { notSyncingSince: this.#notSyncingSince }
+    const trouble = this.#trouble()
+    if (trouble) return { ...totals, ...since, ...trouble }
+    const deletes = engine?.guard.held ?? 0
+    if (deletes > 0) {
+      const error = `${deletes} files are gone here. Confirm to delete them for everybody, or put them back`
+      return { ...totals, state: 'error', error, needsConfirmation: { deletes } }
+    }
+    if (engine?.isDiskFull) return { ...totals, state: 'error', error: 'The disk is full' }
+    const [problem] = engine?.failures ?? []
+    const error = problem && { error: `${problem.path}: ${problem.message}` }
+    const isDone = engine !== undefined && totals.pending === 0 && !engine.isActive && !this.#isDue()
+    const isWaiting = engine?.isWaiting === true
+    return { ...totals, state: isDone ? 'in-sync' : isWaiting ? 'waiting' : 'syncing', ...error }
+  }
+
+  onState(listener: (state: PlacementState) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  problems(): readonly Problem[] {
+    return this.#engine?.failures ?? []
+  }
+
+  async scan(): Promise<void> {
+    if (this.#closed) return
+    const looks = ++this.#looksWanted
+    this.#engine?.dirt.addAll()
+    const done = new Promise<void>((resolve) => this.#waiters.push({ looks, resolve }))
+    this.#wakeIn(0)
+    await done
+  }
+
+  async confirm(): Promise<void> {
+    if (this.#root?.state === 'other') {
+      await this.#store.clear()
+      await this.#store.setRoot(this.#root.identity)
+      this.#stored = { ...this.#stored, root: this.#root.identity, intents: new Map() }
+      this.#base.clear()
+    } else this.#engine?.guard.confirm()
+    await this.scan()
+  }
+
+  get index(): ContentIndex {
+    return {
+      locate: async (_share, sha256) => this.#base.bySha256(sha256).flatMap((entry) => this.#located(entry)),
+      locateSegment: async (_share, sha256) =>
+        this.#base
+          .bySegment(sha256)
+          .flatMap((entry) =>
+            this.#located(entry).map((location) => ({ ...location, offset: offsetOf(entry, sha256) })),
+          ),
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#unsubscribe()
+    this.#cancelTimer()
+    this.#watcher?.close()
+    await this.#running
+    await this.#engine?.close()
+    this.#tellWaiters()
+    this.#listeners.clear()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // The loop.
+
+  /** Begins a round in so many milliseconds unless one is due sooner. */
+  #wakeIn(ms: number): void {
+    const at = this.#o.clock.now() + ms
+    if (this.#closed || at >= this.#timerAt) return
+    this.#cancelTimer()
+    this.#timerAt = at
+    this.#cancelTimer = this.#o.clock.after(ms, () => {
+      this.#timerAt = Number.POSITIVE_INFINITY
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined
+        this.#schedule()
+      })
+    })
+  }
+
+  /** While changes stream in, rounds are spaced by what a round costs. */
+  #pause(): number {
+    return Math.min(Math.max(this.#lastRound, MIN_PAUSE), MAX_PAUSE)
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#o
+    const started = clock.now()
+    const looks = this.#looksWanted
+    try {
+      await this.#checkRoot()
+      if (this.#engine) {
+        this.#beginRound(started)
+        await this.#engine.round()
+      }
+      this.#failure = undefined
+      this.#failures = 0
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error))
+      this.#failures++
+      this.#engine?.dirt.addAll()
+    }
+    this.#lastRound = clock.now() - started
+    this.#tellState()
+    const isSettled = this.#failure || !this.#engine || (!this.#engine.isActive && !this.#isDue())
+    if (isSettled) this.#tellWaiters(looks)
+  }
+
+  #beginRound(now: number): void {
+    const engine = this.#engine
+    if (!engine) return
+    const interval = this.#watcher?.works === false ? POLL_INTERVAL : FULL_SCAN_INTERVAL
+    if (now >= this.#fullScanAt || this.#events > EVENT_FLOOD) engine.dirt.addAll()
+    if (engine.dirt.isFull) this.#fullScanAt = now + interval
+    this.#events = 0
+    this.#firstEventAt = undefined
+  }
+
+  #isDue(): boolean {
+    return this.#timerAt <= this.#o.clock.now() || this.#looksWanted > this.#looksDone
+  }
+
+  #looksDone = 0
+
+  /** Sets the timer for whatever is next. */
+  #schedule(): void {
+    if (this.#closed) return
+    const now = this.#o.clock.now()
+    if (this.#failure)
+      return this.#wakeIn(Math.min(RETRY_FIRST * 2 ** Math.min(this.#failures, 10), RETRY_MAX))
+    if (this.#engine && !this.#engine.dirt.isEmpty) return this.#wakeIn(this.#pause())
+    const next = this.#engine?.nextAt
+    if (next !== undefined) this.#wakeIn(Math.max(next - now, MIN_PAUSE))
+    if (this.#o.watch || !this.#engine) this.#wakeIn(ROOT_CHECK_INTERVAL)
+  }
+
+  // The folder.
+
+  async #checkRoot(): Promise<void> {
+    const { fs, root } = this.#o
+    let found = await lookAtRoot(fs, root, this.#stored.root)
+    if (found.state === 'missing' && !this.#stored.root) {
+      await makeFolders(fs, root)
+      found = await lookAtRoot(fs, root, undefined)
+    }
+    if (found.state === 'new') {
+      await this.#store.setRoot(found.identity)
+      this.#stored = { ...this.#stored, root: found.identity }
+      found = { ...found, state: 'known' }
+    }
+    this.#root = found
+    if (found.state === 'known') this.#engine ??= await this.#makeEngine()
+    else await this.#dropEngine()
+  }
+
+  async #makeEngine(): Promise<Engine> {
+    const { share, root, fs, clock, content, history, userName, onEvent, watch } = this.#o
+    const capabilities = await fs.capabilities(root)
+    this.#watcher = watch ? this.#makeWatcher() : undefined
+    const engine = new Engine({
+      ...{ share, root, fs, clock, content, history, capabilities, base: this.#base, store: this.#store },
+      person: userName ?? 'mine',
+      watcher: this.#watcher,
+      wake: () => this.#wakeIn(this.#pause()),
+      onConflict: (path) => onEvent({ type: 'conflict', path }),
+    })
+    await engine.recover(this.#stored.intents)
+    this.#stored = { ...this.#stored, intents: new Map(), entries: [] }
+    return engine
+  }
+
+  async #dropEngine(): Promise<void> {
+    const engine = this.#engine
+    this.#engine = undefined
+    this.#watcher?.close()
+    this.#watcher = undefined
+    await engine?.close()
+  }
+
+  #makeWatcher(): Watcher {
+    const { fs, root, clock, onEvent } = this.#o
+    return new Watcher({
+      fs,
+      root,
+      onEvent: (path) => {
+        this.#engine?.dirt.add(path)
+        this.#events++
+        const now = clock.now()
+        this.#firstEventAt ??= now
+        this.#debounce(now)
+      },
+      onFailure: ({ message }) => {
+        this.#fullScanAt = 0
+        onEvent({
+          type: 'error',
+          message: `${root} cannot be watched and is looked at now and then: ${message}`,
+        })
+      },
+    })
+  }
+
+  /** Waits for a burst of events to end, though not for ever. */
+  #debounce(now: number): void {
+    const first = this.#firstEventAt ?? now
+    this.#wakeIn(Math.max(0, Math.min(EVENT_DEBOUNCE, first + EVENT_MAX_WAIT - now)))
+  }
+
+  // What is told.
+
+  #trouble(): { readonly state: 'waiting' | 'error'; readonly error: string } | undefined {
+    const root = this.#root
+    if (root?.state === 'missing') return { state: 'waiting', error: root.message }
+    if (root?.state === 'other') return { state: 'error', error: root.message }
+    return this.#failure && { state: 'error', error: this.#failure.message }
+  }
+
+  #tellState(): void {
+    const isSyncing = this.#trouble() === undefined
+    this.#notSyncingSince = isSyncing ? undefined : (this.#notSyncingSince ?? this.#o.clock.now())
+    const state = this.state()
+    const { error } = state
+    if (state.state === 'error' && error !== undefined && error !== this.#said) {
+      this.#o.onEvent({ type: 'error', message: error })
+    }
+    this.#said = error ?? ''
+    for (const listener of this.#listeners) listener(state)
+  }
+
+  #tellWaiters(looks = Number.POSITIVE_INFINITY): void {
+    this.#looksDone = Math.max(this.#looksDone, Math.min(looks, this.#looksWanted))
+    const done = this.#waiters.filter((waiter) => waiter.looks <= looks)
+    this.#waiters = this.#waiters.filter((waiter) => waiter.looks > looks)
+    for (const { resolve } of done) resolve()
+  }
+
+  #located(entry: BaseEntry) {
+    const names = this.#base.pathOf(entry.node)
+    if (!names) return []
+    const { size, mtimeMs, inode } = entry.stamp
+    return [{ path: [this.#o.root, ...names].join('/'), size, mtimeMs, inode }]
+  }
+}
+
+function offsetOf({ content }: BaseEntry, sha256: Sha256): number {
+  let offset = 0
+  for (const segment of content.kind === 'file' ? content.segments : []) {
+    if (equalBytes(segment.sha256, sha256)) break
+    offset += segment.size
+  }
+  return offset
+}
+
+async function makeFolders(fs: FileSystem, path: string): Promise<void> {
+  const parent = path.slice(0, path.lastIndexOf('/'))
+  try {
+    await fs.makeFolder(path)
+  } catch {
+    if (parent === '') return
+    await makeFolders(fs, parent)
+    await fs.makeFolder(path).catch(() => {})
+  }
+}
