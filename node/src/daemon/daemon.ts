@@ -162,13 +162,14 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
       index,
       content,
       history,
+      userName: identity.name,
       onEvent: (share, event) =>
         events.add({
           at: Date.now(),
-          type: event.type,
           share,
-          ...(event.path === undefined ? {} : { path: event.path }),
-          detail: { message: event.message },
+          ...(event.type === 'conflict'
+            ? { type: 'conflict', path: event.path }
+            : { type: 'error', detail: { message: event.message } }),
         }),
     }),
     (opened) => opened.close(),

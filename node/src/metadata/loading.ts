@@ -22,10 +22,11 @@ function salvage(doc: Y.Doc): void {
   doc.transact(() => {
     for (const struct of Y.decodeUpdateV2(pending.update).structs) {
       if (!(struct instanceof Y.Item) || !(struct.content instanceof Y.ContentBinary)) continue
-      const { parent, parentSub, content } = struct
-      if ((parent !== 'changes' && parent !== 'batches') || parentSub === null) continue
-      if (doc.getMap(parent).has(parentSub)) continue
-      doc.getMap(parent).set(parentSub, content.content)
+      const { parentSub, content } = struct
+      // A root's name, in an update that is not part of a document yet; Yjs' types do not know that.
+      const root: unknown = struct.parent
+      if ((root !== 'changes' && root !== 'batches') || parentSub === null) continue
+      if (!doc.getMap(root).has(parentSub)) doc.getMap(root).set(parentSub, content.content)
     }
   })
 }

@@ -234,13 +234,13 @@ export class ReplicaLog {
     if (!first || !last) return
     const keys = run.map(({ from, to }) => entryKey(this.#share, from, to))
     const values = await this.#level.getMany(keys)
-    const parts: Uint8Array[] = []
-    values.forEach((value, i) => {
-      const bytes = value && openEntry(keys[i] ?? '', value)
-      if (bytes) parts.push(bytes)
-      else this.#events.onDamaged({ key: keys[i] ?? '', reason: 'checksum' })
-    })
-    const merged = mergePairwise(parts)
+    const parts = values.map((value, i) => value && openEntry(keys[i] ?? '', value))
+    const damaged = keys.filter((_, i) => parts[i] === undefined)
+    if (damaged.length > 0) {
+      await this.#giveUp(damaged)
+      return
+    }
+    const merged = mergePairwise(parts.filter((part) => part !== undefined))
     const key = entryKey(this.#share, first.from, last.to)
     await this.#level.batch([
       ...keys.map((part) => ({ type: 'del' as const, key: part })),
@@ -248,6 +248,14 @@ export class ReplicaLog {
     ])
     const at = this.#entries.indexOf(first)
     this.#entries.splice(at, run.length, { from: first.from, to: last.to, size: merged.length })
+  }
+
+  /** Damaged entries go once their owner has written anew what they held. */
+  async #giveUp(keys: readonly string[]): Promise<void> {
+    if (this.#closed) return
+    for (const key of keys) this.#events.onDamaged({ key, reason: 'checksum' })
+    await this.flushed()
+    await this.drop(keys)
   }
 }
 

@@ -29,7 +29,7 @@ const TAKEN = new Uint8Array([1])
 const REFUSED = new Uint8Array([0])
 
 /** An envelope's id: the hash of its sealed bytes, the same on every path. */
-export type EnvelopeId = string
+type EnvelopeId = string
 const idOf = (bytes: Uint8Array): EnvelopeId => hash('sha256', bytes, 'base64url').slice(0, 22)
 
 export interface ReceivedEnvelope extends OpenedEnvelope {

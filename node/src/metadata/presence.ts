@@ -26,7 +26,7 @@ const StateSchema = v.object({ p: v.pipe(v.string(), v.maxLength(MAX_STATE_CHARS
 
 export type Via = 'direct' | 'relay'
 
-export interface SeenDevice {
+interface SeenDevice {
   readonly device: DeviceId
   readonly via: Via
   readonly presence: Presence

@@ -28,7 +28,7 @@ const MAX_ADDRESSES = 32
 const MAX_EARLY = 256
 
 /** A device of a member that can be reached now. */
-export interface ReachableMember {
+interface ReachableMember {
   readonly device: DeviceId
   readonly user: UserId
   readonly via: Via

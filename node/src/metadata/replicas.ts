@@ -39,9 +39,7 @@ import type { ReplicaRecord } from './rest.ts'
 import { serveSync } from './serving.ts'
 import { ReplicaStore } from './store.ts'
 
-export type { EnvelopeListener, ReceivedEnvelope } from './mail.ts'
-export type { ReachableMember, Replica } from './replica.ts'
-export type { Settled, SettleOptions } from './settling.ts'
+export type { Replica } from './replica.ts'
 
 /** How often own relays and addresses are looked at for changes, in milliseconds. */
 const UPKEEP_INTERVAL = 5_000
@@ -65,7 +63,7 @@ export interface ReplicasOptions {
   readonly onProblem?: (problem: ReplicaProblem) => void
 }
 
-export interface PublishedLink {
+interface PublishedLink {
   /** Base URL of the relay that has it. */
   readonly relay: string
   readonly invite: InviteId

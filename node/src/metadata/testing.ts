@@ -57,7 +57,7 @@ export interface World extends AsyncDisposable {
   person(name: string, options?: PersonOptions): Promise<Person>
 }
 
-export interface PersonOptions {
+interface PersonOptions {
   readonly libp2p?: boolean
   readonly relays?: readonly string[]
 }

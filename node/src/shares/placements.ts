@@ -4,6 +4,7 @@ import type { ContentIndex, ContentService } from '../content/content.ts'
 import type { VersionStore } from '../history/version-store.ts'
 import type { Replica } from '../metadata/replicas.ts'
 import type { Database } from '../profile/profile.ts'
+import { placementLevel } from '../sync/base-store.ts'
 import type { Clock } from '../sync/clock.ts'
 import type { FileSystem } from '../sync/file-system.ts'
 import { openPlacement, type Placement, type PlacementEvent } from '../sync/placement.ts'
@@ -43,6 +44,7 @@ export function createPlacements(parts: {
   index: OpenIndex
   content: ContentService
   history: VersionStore
+  userName: string
   onEvent: (share: ShareId, event: PlacementEvent) => void
 }): Placements {
   const { placements } = parts.index
@@ -51,18 +53,18 @@ export function createPlacements(parts: {
       const placement = await openPlacement({
         share: replica.share,
         root: kept.root,
-        db: parts.db.sublevel<string, Uint8Array>(`placement-${kept.share}`, {
-          keyEncoding: 'utf8',
-          valueEncoding: 'view',
-        }),
+        db: placementLevel(parts.db, kept.share),
         fs: parts.fs,
         clock: parts.clock,
         content: parts.content,
         history: parts.history,
         watch: true,
+        userName: parts.userName,
         onEvent: (event) => parts.onEvent(kept.share, event),
       })
       placements.set(kept.share, placement)
+      placement.onState(({ pending }) => replica.setPending(pending))
+      replica.setPending(placement.state().pending)
       return placement
     },
     get: (share) => placements.get(share),

@@ -4,8 +4,6 @@
 export const TEMP_FOLDER = '.cofolder.tmp'
 /** Events of one save come in a burst; an editor's rename dance takes a few milliseconds. */
 export const EVENT_DEBOUNCE = 25
-/** Under a flow of events that does not stop, look at least this often. */
-export const EVENT_MAX_WAIT = 250
 /** A file not touched for this long counts as written; a younger one is looked at again. */
 export const STABLE_AFTER = 60
 /** Longest pause between two looks at a file that keeps changing. */
@@ -46,5 +44,3 @@ export const MASS_DELETE_WINDOW = 60_000
 export const DIGEST_CACHE = 20_000
 /** Files from this size (bytes) on are hashed beside everything else. */
 export const BACKGROUND_DIGEST_FROM = 16 * 1024 * 1024
-/** Looks at a file that keeps changing that a scan waits for. */
-export const LOOKS_WAITED_FOR = 20

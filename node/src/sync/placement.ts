@@ -14,7 +14,6 @@ import type { FileSystem } from './file-system.ts'
 import {
   EVENT_DEBOUNCE,
   EVENT_FLOOD,
-  EVENT_MAX_WAIT,
   FULL_SCAN_INTERVAL,
   POLL_INTERVAL,
   RETRY_FIRST,
@@ -39,10 +38,13 @@ export interface PlacementState {
   readonly needsConfirmation?: { readonly deletes: number }
 }
 
-export type PlacementEvent =
-  | { readonly type: 'error'; readonly message: string }
-  /** Two people changed one file; `path` is where the version that did not win is kept. */
-  | { readonly type: 'conflict'; readonly path: string }
+export interface PlacementEvent {
+  /** `conflict`: several people changed one file; `path` is where the version that did not win is kept. */
+  readonly type: 'error' | 'conflict'
+  readonly message: string
+  /** Names from the share's root, joined by `/`. */
+  readonly path?: string
+}
 
 export interface Placement extends AsyncDisposable {
   state(): PlacementState
@@ -100,12 +102,14 @@ class OpenPlacement implements Placement {
   #running: Promise<void> | undefined
   #cancelTimer: () => void = () => {}
   #timerAt = Number.POSITIVE_INFINITY
-  #firstEventAt: number | undefined
+  /** Something happened while a round was running. */
+  #again = false
   #events = 0
   #lastRound = 0
   #fullScanAt = 0
   #waiters: { readonly looks: number; readonly resolve: () => void }[] = []
   #looksWanted = 0
+  #looksDone = 0
   #notSyncingSince: number | undefined
   #said = ''
   #closed = false
@@ -215,10 +219,8 @@ class OpenPlacement implements Placement {
     this.#timerAt = at
     this.#cancelTimer = this.#o.clock.after(ms, () => {
       this.#timerAt = Number.POSITIVE_INFINITY
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined
-        this.#schedule()
-      })
+      if (this.#running) this.#again = true
+      else this.#running = this.#run()
     })
   }
 
@@ -228,6 +230,7 @@ class OpenPlacement implements Placement {
   }
 
   async #run(): Promise<void> {
+    this.#again = false
     const { clock } = this.#o
     const started = clock.now()
     const looks = this.#looksWanted
@@ -245,9 +248,11 @@ class OpenPlacement implements Placement {
       this.#engine?.dirt.addAll()
     }
     this.#lastRound = clock.now() - started
+    this.#running = undefined
+    this.#schedule()
+    const isIdle = this.#failure || !this.#engine || (!this.#engine.isActive && !this.#again)
+    if (isIdle) this.#tellWaiters(looks)
     this.#tellState()
-    const isSettled = this.#failure || !this.#engine || (!this.#engine.isActive && !this.#isDue())
-    if (isSettled) this.#tellWaiters(looks)
   }
 
   #beginRound(now: number): void {
@@ -257,25 +262,20 @@ class OpenPlacement implements Placement {
     if (now >= this.#fullScanAt || this.#events > EVENT_FLOOD) engine.dirt.addAll()
     if (engine.dirt.isFull) this.#fullScanAt = now + interval
     this.#events = 0
-    this.#firstEventAt = undefined
   }
 
   #isDue(): boolean {
-    return this.#timerAt <= this.#o.clock.now() || this.#looksWanted > this.#looksDone
+    return this.#again || this.#looksWanted > this.#looksDone
   }
-
-  #looksDone = 0
 
   /** Sets the timer for whatever is next. */
   #schedule(): void {
-    if (this.#closed) return
-    const now = this.#o.clock.now()
-    if (this.#failure)
-      return this.#wakeIn(Math.min(RETRY_FIRST * 2 ** Math.min(this.#failures, 10), RETRY_MAX))
-    if (this.#engine && !this.#engine.dirt.isEmpty) return this.#wakeIn(this.#pause())
-    const next = this.#engine?.nextAt
-    if (next !== undefined) this.#wakeIn(Math.max(next - now, MIN_PAUSE))
-    if (this.#o.watch || !this.#engine) this.#wakeIn(ROOT_CHECK_INTERVAL)
+    const engine = this.#engine
+    const next = engine?.nextAt
+    if (this.#failure) this.#wakeIn(Math.min(RETRY_FIRST * 2 ** Math.min(this.#failures, 10), RETRY_MAX))
+    else if (this.#again || (engine && !engine.dirt.isEmpty)) this.#wakeIn(this.#pause())
+    else if (next !== undefined) this.#wakeIn(Math.max(next - this.#o.clock.now(), MIN_PAUSE))
+    if (this.#o.watch || !engine) this.#wakeIn(ROOT_CHECK_INTERVAL)
   }
 
   // The folder.
@@ -306,7 +306,8 @@ class OpenPlacement implements Placement {
       person: userName ?? 'mine',
       watcher: this.#watcher,
       wake: () => this.#wakeIn(this.#pause()),
-      onConflict: (path) => onEvent({ type: 'conflict', path }),
+      onConflict: (path) =>
+        onEvent({ type: 'conflict', path, message: `Another version is kept as ${path}` }),
     })
     await engine.recover(this.#stored.intents)
     this.#stored = { ...this.#stored, intents: new Map(), entries: [] }
@@ -322,16 +323,14 @@ class OpenPlacement implements Placement {
   }
 
   #makeWatcher(): Watcher {
-    const { fs, root, clock, onEvent } = this.#o
+    const { fs, root, onEvent } = this.#o
     return new Watcher({
       fs,
       root,
       onEvent: (path) => {
         this.#engine?.dirt.add(path)
         this.#events++
-        const now = clock.now()
-        this.#firstEventAt ??= now
-        this.#debounce(now)
+        this.#wakeIn(EVENT_DEBOUNCE)
       },
       onFailure: ({ message }) => {
         this.#fullScanAt = 0
@@ -341,12 +340,6 @@ class OpenPlacement implements Placement {
         })
       },
     })
-  }
-
-  /** Waits for a burst of events to end, though not for ever. */
-  #debounce(now: number): void {
-    const first = this.#firstEventAt ?? now
-    this.#wakeIn(Math.max(0, Math.min(EVENT_DEBOUNCE, first + EVENT_MAX_WAIT - now)))
   }
 
   // What is told.
