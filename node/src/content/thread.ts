@@ -50,7 +50,7 @@ export function createThread<J extends Jobs, E = never>(options: ThreadOptions<E
   let closed = false
 
   function start(): Worker {
-    const started = new Worker(options.script, { resourceLimits: { maxYoungGenerationSizeMb: Number(process.env.YG ?? 16) } })
+    const started = new Worker(options.script, { resourceLimits: { maxYoungGenerationSizeMb: Number(process.env.YG ?? 8) } })
     started.on('message', (message: FromThread<E>) => {
       if ('event' in message) {
         options.onEvent?.(message.event)

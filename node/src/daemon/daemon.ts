@@ -226,7 +226,6 @@ async function compose(stack: AsyncDisposableStack, options: DaemonOptions): Pro
     events,
     clock: Date.now,
     relays,
-    embeddedRelay: embedded !== undefined,
     watch,
   }
   replicas.onEnvelope((envelope) => receiveLetter(shares, envelope))

@@ -18,8 +18,6 @@ export interface ShareContext {
   readonly clock: () => number
   /** Base URLs of my relays, most wanted first. */
   readonly relays: () => readonly string[]
-  /** Whether the first of them runs in this very process. */
-  readonly embeddedRelay: boolean
   /** Begins to watch a share's document for events. */
   readonly watch: (replica: Replica) => void
 }

@@ -51,7 +51,10 @@ export async function status(context: ShareContext, network: Network, api: strin
     user: { id: identity.userId, name: identity.name },
     device: { id: identity.deviceId },
     api,
-    relay: own === undefined ? null : { url: own, connected: relays.get(own) ?? context.embeddedRelay },
+    relay:
+      own === undefined
+        ? null
+        : { url: own, connected: context.replicas.mailboxConnected(own) || (relays.get(own) ?? false) },
     peers: network.peers().map(({ device, address }) => ({ device, address })),
     shares: shares.map((share) => shareStatus(context, share)),
   }

@@ -84,13 +84,7 @@ export function watchShare(options: {
 
   return share.onChange((change) => {
     const joining = !settled
-    if (change.membership) {
-      membersChanged()
-      // Somebody left: what comes from now on is sealed under keys he does not have.
-      queueMicrotask(() => {
-        if (share.role === 'owner' && share.membership.rotationDue) share.rotate(options.clock())
-      })
-    }
+    if (change.membership) membersChanged()
     if (!change.local && !joining) changed(change.batches)
     before = share.tree()
   })

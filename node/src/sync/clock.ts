@@ -2,7 +2,7 @@
 export interface Clock {
   /** Milliseconds since the epoch, by this machine's clock. */
   now(): number
-  /** Calls `run` once after `ms` milliseconds unless cancelled. A timer alone does not keep the process alive. */
+  /** Calls `run` once after `ms` milliseconds unless cancelled. */
   after(ms: number, run: () => void): () => void
 }
 
@@ -10,7 +10,6 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms)
-    timer.unref()
     return () => clearTimeout(timer)
   },
 }

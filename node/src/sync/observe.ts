@@ -109,7 +109,7 @@ async function descend(
       await spot(options, folder, names, 'spot')
     }
     const seen = folder.entries.get(name)
-    if (!seen || seen.kind !== 'folder' || !seen.folder) return undefined
+    if (seen?.kind !== 'folder' || !seen.folder) return undefined
     folder = seen.folder
   }
   return folder

@@ -22,6 +22,7 @@ import {
 } from './limits.ts'
 import type { Problem } from './problems.ts'
 import { lookAtRoot, type RootState } from './root.ts'
+import { TempFolder } from './temp-folder.ts'
 import { Watcher } from './watch.ts'
 
 export interface PlacementState {
@@ -299,7 +300,10 @@ class OpenPlacement implements Placement {
 
   async #makeEngine(): Promise<Engine> {
     const { share, root, fs, clock, content, history, userName, onEvent, watch } = this.#o
-    const capabilities = await fs.capabilities(root)
+    // Asked where nobody looks; the engine cleans up.
+    const temp = new TempFolder(fs, root)
+    await temp.make()
+    const capabilities = await fs.capabilities(temp.path)
     this.#watcher = watch ? this.#makeWatcher() : undefined
     const engine = new Engine({
       ...{ share, root, fs, clock, content, history, capabilities, base: this.#base, store: this.#store },
