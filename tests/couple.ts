@@ -27,35 +27,34 @@ export async function must(daemon: Daemon, ...args: string[]): Promise<string> {
 
 /** Alice shares a folder (with `role`), Bob accepts it by link. Both daemons end when disposed. */
 export async function couple(options: { role?: 'viewer' | 'editor'; relay?: string } = {}): Promise<Couple> {
-  const place = await scratch()
-  const a = join(place.path, 'alice-folder')
-  const b = join(place.path, 'bob-folder')
-  await mkdir(a)
-  const relay = options.relay === undefined ? {} : { relay: options.relay }
-  const alice = await startDaemon({ home: join(place.path, 'alice'), name: 'Alice', ...relay })
-  const bob = await startDaemon({ home: join(place.path, 'bob'), name: 'Bob', ...relay })
-  const { share, link } = await alice.json<{ share: string; link: string }>(
-    'share',
-    a,
-    '--role',
-    options.role ?? 'editor',
-  )
-  await bob.json('accept', link, '--to', b)
-  return {
-    directory: place.path,
-    alice,
-    bob,
-    a,
-    b,
-    share,
-    link,
-    async settled(timeoutSeconds = 60) {
-      await must(bob, 'wait', '--timeout', `${timeoutSeconds}`)
-      await must(alice, 'wait', '--timeout', `${timeoutSeconds}`)
-    },
-    async [Symbol.asyncDispose]() {
-      await Promise.all([alice.down(), bob.down()])
-      await place[Symbol.asyncDispose]()
-    },
+  const stack = new AsyncDisposableStack()
+  try {
+    const { path: directory } = stack.use(await scratch())
+    const a = join(directory, 'alice-folder')
+    const b = join(directory, 'bob-folder')
+    await mkdir(a)
+    const relay = options.relay === undefined ? {} : { relay: options.relay }
+    const alice = stack.use(await startDaemon({ home: join(directory, 'alice'), name: 'Alice', ...relay }))
+    const bob = stack.use(await startDaemon({ home: join(directory, 'bob'), name: 'Bob', ...relay }))
+    const role = options.role ?? 'editor'
+    const { share, link } = await alice.json<{ share: string; link: string }>('share', a, '--role', role)
+    await bob.json('accept', link, '--to', b)
+    return {
+      directory,
+      alice,
+      bob,
+      a,
+      b,
+      share,
+      link,
+      async settled(timeoutSeconds = 60) {
+        await must(bob, 'wait', '--timeout', `${timeoutSeconds}`)
+        await must(alice, 'wait', '--timeout', `${timeoutSeconds}`)
+      },
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    }
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
   }
 }

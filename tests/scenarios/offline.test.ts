@@ -9,7 +9,7 @@ import { contents, expectEqualFolders, scratch, until, untilEqualFolders } from 
 
 test('with the relay gone, two nodes that reach each other go on, and find each other again after a restart', async () => {
   await using place = await scratch()
-  const relay = await startRelay({ data: join(place.path, 'relay') })
+  await using relay = await startRelay({ data: join(place.path, 'relay') })
   await using pair = await couple({ relay: relay.url })
   await writeFile(join(pair.a, 'before'), 'before')
   await pair.settled()

@@ -62,6 +62,7 @@ test('a stock y-websocket client with a valid token syncs the document, one with
   await until('synced', () => provider.synced)
   assert.ok(doc.getMap('batches').size > 0)
   provider.destroy()
+  doc.destroy()
 
   for (const token of ['rubbish', createToken(claims, crypto.randomBytes(32))]) {
     const stranger = new Y.Doc()
@@ -72,6 +73,7 @@ test('a stock y-websocket client with a valid token syncs the document, one with
     assert.equal(refused.synced, false)
     assert.equal(stranger.getMap('batches').size, 0)
     refused.destroy()
+    stranger.destroy()
   }
 })
 

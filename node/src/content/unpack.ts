@@ -1,6 +1,7 @@
 /** The small files of a pack, or of an inline answer: decrypted, checked, written, and on disk. */
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { closeSync, fsync, openSync, writeSync } from 'node:fs'
+import { promisify } from 'node:util'
 import type { Sha256 } from '@cofolder/protocol'
 import { crypt } from './cipher.ts'
 import { ContentError } from './content.ts'
@@ -21,12 +22,20 @@ interface PackedTarget {
   readonly to: string
 }
 
-/** Writes a whole file and syncs it. */
+const sync = promisify(fsync)
+
+/**
+ * Writes a small file and syncs it. Only the sync is left to the pool of file system threads: it is what takes time,
+ * and the more of them run together, the more of them the disk does at once (measured: three times as many files).
+ */
 export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'w', TEMPORARY_MODE)
-  let done = 0
-  while (done < bytes.length) done += (await file.write(bytes, done, bytes.length - done, done)).bytesWritten
-  await file.sync()
+  const fd = openSync(path, 'w', TEMPORARY_MODE)
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done)
+    await sync(fd)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** One small file out of its ciphertext. @throws ContentError `corrupt` when it is not what was asked for. */

@@ -93,6 +93,8 @@ const keyOf = ({ share, node, version }: Pick<Kept, 'share' | 'node' | 'version'
 export async function openVersionStore(options: VersionStoreOptions): Promise<VersionStore> {
   const { dir, db, fs, clock, retention, maxBytes } = options
   await makeFolders(fs, dir)
+  /** Hashes of what may be kept: most questions are about what is not. */
+  const held = new Set((await fs.list(dir)).map(({ name }) => name))
   const fileOf = (sha256: string): string => join(dir, sha256)
 
   /** Puts the content under its hash unless it is there already. */
@@ -105,6 +107,7 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     // Kept before and then written to under its other name: it is not what its name says.
     if (there) await fs.remove(to)
     await linkOrCopy(fs, file, to, stat)
+    held.add(toHex(sha256))
     const kept = await fs.stat(to)
     const isSame = kept.size === stat.size && kept.mtimeMs === stat.mtimeMs
     if (isSame && expected(await fs.stat(file))) return stat
@@ -158,6 +161,7 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     },
 
     async locate(_share, sha256) {
+      if (!held.has(toHex(sha256))) return []
       const path = fileOf(toHex(sha256))
       const stat = await statIfThere(fs, path)
       if (stat?.kind !== 'file' || stat.links !== 1) return []

@@ -3,11 +3,18 @@
  * and leaves large files to be hashed beside everything else.
  */
 import type { ShareId } from '@cofolder/protocol'
-import { ContentError, type ContentService, type FileDigest } from '../content/content.ts'
+import { ContentError, type ContentService, type DigestResult, type FileDigest } from '../content/content.ts'
 import { type LiveContent, objectOf, type Stamp, sameBytes, sameStamp, stampOf } from './base.ts'
 import type { Clock } from './clock.ts'
 import { type FileSystem, isCode, statIfThere } from './file-system.ts'
-import { BACKGROUND_DIGEST_FROM, DIGEST_CACHE, MAX_STABLE_WAIT, STABLE_AFTER } from './limits.ts'
+import {
+  BACKGROUND_DIGEST_FROM,
+  CALLS_AT_ONCE,
+  DIGEST_CACHE,
+  MAX_STABLE_WAIT,
+  STABLE_AFTER,
+} from './limits.ts'
+import { forEachParallel } from './parallel.ts'
 
 export interface ContentsOptions {
   readonly share: ShareId
@@ -106,19 +113,17 @@ export class Contents {
   async #digest(files: readonly Unknown[]): Promise<readonly (FileDigest | undefined)[]> {
     if (files.length === 0) return []
     const { share, root, content } = this.#o
-    const digests: (FileDigest | undefined)[] = []
     const requests = files.map(({ path }) => ({ share, path: `${root}/${path}` }))
-    for await (const result of content.digest(requests, this.#abort.signal)) {
-      const file = files[digests.length]
-      if (!file) break
-      if ('digest' in result && (await this.#isStill(file, result.digest))) {
+    const results: DigestResult[] = []
+    for await (const result of content.digest(requests, this.#abort.signal)) results.push(result)
+    const digests: (FileDigest | undefined)[] = files.map(() => undefined)
+    await forEachParallel([...files.entries()], CALLS_AT_ONCE, async ([i, file]) => {
+      const result = results[i]
+      if (result && 'digest' in result && (await this.#isStill(file, result.digest))) {
         this.#remember(file.stamp, result.digest)
-        digests.push(result.digest)
-        continue
-      }
-      digests.push(undefined)
-      this.#failed(file.path, 'error' in result ? result.error : undefined)
-    }
+        digests[i] = result.digest
+      } else this.#failed(file.path, result && 'error' in result ? result.error : undefined)
+    })
     return digests
   }
 

@@ -8,7 +8,7 @@ import { type NodeId, ProtocolError, type ShareDocument, toBase64url, versionId 
 import { ContentError, type ContentService } from '../content/content.ts'
 import type { VersionStore } from '../history/version-store.ts'
 import { type Action, arrange, type Install } from './arrange.ts'
-import { type BaseEntry, type BaseTree, parkedName } from './base.ts'
+import { type BaseEntry, type BaseParent, type BaseTree, PARKED, parkedName } from './base.ts'
 import type { BaseStore } from './base-store.ts'
 import { carryOut } from './carry-out.ts'
 import type { Clock } from './clock.ts'
@@ -28,7 +28,7 @@ import {
   NO_DIFFERENCES,
   withContents,
 } from './match.ts'
-import { type LookOptions, lookAt, lookAtAll } from './observe.ts'
+import { type Depth, type LookOptions, lookAt, lookAtAll } from './observe.ts'
 import { type Agreement, type Plan, type Policy, plan, type Remote, type Step } from './plan.ts'
 import { type Problem, Problems } from './problems.ts'
 import { TempFolder } from './temp-folder.ts'
@@ -55,6 +55,8 @@ export interface EngineOptions {
 /** Plans made in one round until nothing is left to agree on; each but the last tells the share something. */
 const MAX_PLANS = 20
 const NODE_ID_BYTES = 16
+/** Files that seem gone and are looked at again with every look. */
+const MAX_GONE_LOOKS = 1000
 /** Pause before what the share did not take is looked at again. Milliseconds. */
 const WRITE_RETRY = 5_000
 
@@ -193,10 +195,7 @@ export class Engine {
       seen = await lookAtAll(options)
       watcher?.endAll()
     } else {
-      const again = [...paths].map(
-        ([path, depth]) => [path, this.problems.forget(path) ? 'tree' : depth] as const,
-      )
-      seen = await lookAt(options, new Map(again))
+      seen = await lookAt(options, this.#withGone(paths))
     }
     const { executable } = capabilities
     const matched = matchWithBase(base, seen, { executable, newNode })
@@ -204,6 +203,19 @@ export class Engine {
       if (matched.seen.has(node) || !base.get(node)) this.guard.isBack(node)
     }
     return matched
+  }
+
+  /** Also looks at what seemed gone a moment ago: what turned up since may be it. And closer at what could not be seen. */
+  #withGone(paths: ReadonlyMap<string, Depth>): ReadonlyMap<string, Depth> {
+    const all = new Map<string, Depth>()
+    for (const [path, depth] of paths) all.set(path, this.problems.forget(path) ? 'tree' : depth)
+    let room = MAX_GONE_LOOKS
+    for (const node of this.guard.waiting()) {
+      if (room-- === 0) break
+      const path = this.#o.base.pathOf(node)?.join('/')
+      if (path && !all.has(path)) all.set(path, 'spot')
+    }
+    return all
   }
 
   /** The next files to be read, and whether there will be more after them. */
@@ -248,9 +260,19 @@ export class Engine {
     const missing = [...local.known].flatMap(([node, { state }]) => (state === 'missing' ? node : []))
     if (missing.length === 0) return local
     const mayWrite = this.#policy().mayWrite
+    const taken = new Set(local.fresh.map(({ parent, local: name }) => `${parent}/${name}`))
+    const lost = new Set<BaseParent>(missing)
+    const isReplaced = (node: NodeId): boolean => {
+      const entry = base.get(node)
+      if (!entry) return false
+      const above = entry.parent
+      return (
+        taken.has(`${above}/${entry.local}`) || (above !== PARKED && lost.has(above) && isReplaced(above))
+      )
+    }
     const gone = missing.map((node) => {
       const isFile = mayWrite && base.get(node)?.content.kind !== 'folder' && tree.byNode.has(node)
-      return { node, isFile }
+      return { node, isFile, isReplaced: isReplaced(node) }
     })
     const { release, lookAgainAt } = this.guard.judge(gone, base.files, clock.now())
     const known = new Map(local.known)
@@ -282,6 +304,13 @@ export class Engine {
   /** Tells and learns until there is nothing left to agree on. */
   async #agree(local: LocalTree): Promise<Plan> {
     let planned = this.#plan(local)
+    if (process.env.DBG)
+      console.log(
+        JSON.stringify([...local.known].map(([n, f]) => [n, f.state])),
+        local.fresh.map((f) => `${f.path} ${f.busy}`),
+        planned.agree.map((a) => `${a.do} ${(a as any).change} ${(a as any).node ?? (a as any).entry?.node}`),
+        planned.steps.map((s) => `${s.do} ${'entry' in s ? s.entry.path : s.node}`),
+      )
     for (let i = 0; i < MAX_PLANS; i++) {
       const told = planned.agree.length > 0 && (await this.#tell(planned.agree))
       const settled = this.#settle()
@@ -295,38 +324,31 @@ export class Engine {
   /** The share learns first: should it be lost before the base is written, the base is behind, which heals. */
   async #tell(agreements: readonly Agreement[]): Promise<boolean> {
     const accepted = this.#write(agreements)
-    const put: BaseEntry[] = []
-    const del: NodeId[] = []
     const { base, store } = this.#o
+    const put: BaseEntry[] = []
+    const gone = new Set<NodeId>()
+    /** Folders that are known as other nodes from now on, and what is in them with them. */
+    const rekeyed = new Map<BaseParent, NodeId>()
     for (const agreement of accepted) {
-      switch (agreement.do) {
-        case 'publish':
-          if (agreement.after) put.push(agreement.after)
-          else del.push(agreement.node)
-          break
-        case 'adopt':
-          put.push(agreement.entry)
-          break
-        case 'forget':
-          del.push(agreement.node)
-          break
-        case 'rekey':
-          del.push(agreement.from)
-          put.push(agreement.entry)
-          for (const node of base.children(agreement.from).values()) {
-            const child = base.get(node)
-            if (child) put.push({ ...child, parent: agreement.entry.node })
-          }
+      const after = afterOf(agreement)
+      if (after) put.push(after)
+      if (agreement.do === 'rekey') {
+        rekeyed.set(agreement.from, agreement.entry.node)
+        gone.add(agreement.from)
+      } else if (!after && 'node' in agreement) gone.add(agreement.node)
+    }
+    const touched = new Set([...put.map(({ node }) => node), ...gone])
+    for (const from of rekeyed.keys()) {
+      for (const node of base.children(from).values()) {
+        const child = base.get(node)
+        if (child && !touched.has(node)) put.push(child)
       }
     }
-    // Later changes of one node hold; a child is put again when its folder got another node.
-    for (const node of del) base.delete(node)
-    for (const entry of put) base.set(entry)
-    const gone = del.filter((node) => !base.get(node))
-    await store.commit({
-      put: [...new Set(put.map(({ node }) => node))].flatMap((node) => base.get(node) ?? []),
-      del: gone,
-    })
+    for (const node of gone) base.delete(node)
+    const entries = put.map((entry) => ({ ...entry, parent: rekeyed.get(entry.parent) ?? entry.parent }))
+    for (const entry of entries) base.set(entry)
+    const stays = new Set(put.map(({ node }) => node))
+    await store.commit({ put: entries, del: [...gone].filter((node) => !stays.has(node)) })
     return accepted.length > 0
   }
 
@@ -432,8 +454,9 @@ export class Engine {
 
   async #cleanUp(): Promise<void> {
     if (this.#stepsLeft > 0 && this.#cleaned) return
-    const parked = [...this.#o.base.children('parked').values()].map(parkedName)
+    const parked = [...this.#o.base.children(PARKED).values()].map(parkedName)
     await this.#temp.clean(new Set([...this.#fetches.tempNames(), ...parked]), !this.#cleaned)
+    if (this.#stepsLeft === 0) await this.#temp.remove()
     this.#cleaned = true
   }
 }
@@ -450,6 +473,12 @@ function* unreadOf(local: LocalTree): Iterable<Unread> {
     if (finding.state === 'present' && finding.content === 'unknown') yield { ...finding, node }
   }
   for (const item of local.fresh) if (item.content === 'unknown' && !item.busy) yield item
+}
+
+/** What the base says once it is carried out; undefined when it forgets the node. */
+function afterOf(agreement: Agreement): BaseEntry | undefined {
+  if (agreement.do === 'publish') return agreement.after
+  return agreement.do === 'forget' ? undefined : agreement.entry
 }
 
 /** What was set aside is nobody's any more. */

@@ -10,11 +10,11 @@ import {
   toHex,
   type VersionId,
 } from '@cofolder/protocol'
-import { ContentError, type ContentService, type FetchRequest } from '../content/content.ts'
+import type { ContentService, FetchRequest } from '../content/content.ts'
 import type { Install } from './arrange.ts'
 import type { BaseEntry, BaseTree } from './base.ts'
 import type { Clock } from './clock.ts'
-import { type FileSystem, FileSystemError, isCode } from './file-system.ts'
+import { type FileSystem, isCode } from './file-system.ts'
 import { FETCHES_AT_ONCE, RETRY_FIRST, RETRY_MAX } from './limits.ts'
 import { type TempFolder, tempName } from './temp-folder.ts'
 
@@ -31,7 +31,8 @@ export interface FetchesOptions {
 }
 
 interface Task {
-  readonly entry: TreeEntry
+  /** As the share's tree shows it now. */
+  entry: TreeEntry
   readonly version: VersionId
   readonly hash: string
   readonly abort: AbortController
@@ -46,7 +47,9 @@ export class Fetches {
   readonly #o: FetchesOptions
   readonly #tasks = new Map<NodeId, Task>()
   readonly #running = new Set<Promise<void>>()
-  readonly #hashes = new Map<string, Task>()
+  /** Who fetches a content; the others that want it too wait behind. */
+  readonly #leaders = new Map<string, { readonly task: Task; readonly followers: Task[] }>()
+  #queue: Task[] = []
   /** The last run on each temporary file: two must not write to one. */
   readonly #runs = new Map<string, Promise<void>>()
   #closed = false
@@ -63,10 +66,14 @@ export class Fetches {
     }
     if (entries.length === 0) return
     await this.#o.temp.make()
+    const now = this.#o.clock.now()
     for (const entry of entries) {
       const known = this.#tasks.get(entry.node)
       if (!known) this.#add(entry)
-      else if (known.entry !== entry) this.#tasks.set(entry.node, Object.assign(known, { entry }))
+      else {
+        known.entry = entry
+        if (known.state === 'failed' && known.retryAt <= now) this.#enqueue(known)
+      }
     }
     this.#start()
   }
@@ -85,8 +92,9 @@ export class Fetches {
     const task = this.#tasks.get(node)
     if (!task) return
     this.#tasks.delete(node)
-    if (this.#hashes.get(task.hash) === task) this.#hashes.delete(task.hash)
     task.abort.abort()
+    this.#stepDown(task)
+    this.#start()
   }
 
   /** The fetched file was not good for its place: it is fetched again, later. */
@@ -134,7 +142,7 @@ export class Fetches {
   #add(entry: TreeEntry): void {
     const { content } = entry.head
     if (content.kind !== 'file') return
-    this.#tasks.set(entry.node, {
+    const task: Task = {
       entry,
       version: entry.head.id,
       hash: toHex(content.sha256),
@@ -142,17 +150,38 @@ export class Fetches {
       state: 'queued',
       retryAt: 0,
       delay: RETRY_FIRST,
-    })
+    }
+    this.#tasks.set(entry.node, task)
+    this.#enqueue(task)
+  }
+
+  #enqueue(task: Task): void {
+    task.state = 'queued'
+    const leader = this.#leaders.get(task.hash)
+    if (leader && leader.task !== task) leader.followers.push(task)
+    else {
+      this.#leaders.set(task.hash, { task, followers: leader?.followers ?? [] })
+      this.#queue.push(task)
+    }
+  }
+
+  /** Somebody else may fetch this content, or copy it from where it was placed. */
+  #stepDown(task: Task): void {
+    const leader = this.#leaders.get(task.hash)
+    if (leader?.task !== task) return
+    this.#leaders.delete(task.hash)
+    for (const follower of leader.followers) if (this.#isWanted(follower)) this.#enqueue(follower)
+  }
+
+  #isWanted(task: Task): boolean {
+    return this.#tasks.get(task.entry.node) === task
   }
 
   #start(): void {
-    const now = this.#o.clock.now()
-    for (const task of this.#tasks.values()) {
-      if (this.#closed || this.#running.size >= FETCHES_AT_ONCE) return
-      const due = task.state === 'queued' || (task.state === 'failed' && task.retryAt <= now)
-      const leader = this.#hashes.get(task.hash)
-      if (!due || (leader !== undefined && leader !== task)) continue
-      this.#hashes.set(task.hash, task)
+    let taken = 0
+    while (!this.#closed && this.#running.size < FETCHES_AT_ONCE && taken < this.#queue.length) {
+      const task = this.#queue[taken++]
+      if (task?.state !== 'queued' || !this.#isWanted(task)) continue
       const name = tempName(task.entry)
       const run = this.#run(task, this.#runs.get(name)).finally(() => {
         this.#running.delete(run)
@@ -162,6 +191,7 @@ export class Fetches {
       this.#running.add(run)
       this.#runs.set(name, run)
     }
+    if (taken > 0) this.#queue = this.#queue.slice(taken)
   }
 
   async #run(task: Task, before: Promise<void> | undefined): Promise<void> {
@@ -177,8 +207,7 @@ export class Fetches {
       delete task.error
     } catch (error) {
       if (abort.signal.aborted) return
-      if (!(error instanceof ContentError) && !(error instanceof FileSystemError)) throw error
-      this.#fail(task, error)
+      this.#fail(task, error instanceof Error ? error : new Error(String(error)))
     }
     this.#o.onChange()
   }
@@ -216,7 +245,8 @@ export class Fetches {
     task.error = error
     task.retryAt = this.#o.clock.now() + task.delay
     task.delay = Math.min(task.delay * 2, RETRY_MAX)
-    if (this.#hashes.get(task.hash) === task) this.#hashes.delete(task.hash)
+    this.#stepDown(task)
+    this.#start()
   }
 
   #tempPath(entry: TreeEntry): string {

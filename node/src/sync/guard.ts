@@ -17,6 +17,8 @@ export interface Gone {
   readonly node: NodeId
   /** Folders follow their files and are not counted. */
   readonly isFile: boolean
+  /** Something else has its name already: it is not coming back. */
+  readonly isReplaced: boolean
 }
 
 export interface Verdict {
@@ -50,16 +52,17 @@ export class DeleteGuard {
       newest = Math.max(newest, since)
       oldest = Math.min(oldest, since)
     }
-    const due = now - newest >= DELETE_GRACE || now - oldest >= DELETE_MAX_GRACE
-    if (gone.length > 0 && !due) return { release: new Set(), lookAgainAt: newest + DELETE_GRACE }
+    const isDue = now - newest >= DELETE_GRACE || now - oldest >= DELETE_MAX_GRACE
+    const due = isDue ? gone : gone.filter(({ isReplaced }) => isReplaced)
+    const lookAgainAt = isDue ? undefined : newest + DELETE_GRACE
 
-    const asking = gone.filter(({ node }) => !this.#confirmed.has(node))
+    const asking = due.filter(({ node }) => !this.#confirmed.has(node))
     if (this.#isMass(asking, knownFiles, now)) {
       for (const { node, isFile } of asking) this.#held.set(node, isFile)
-      const confirmed = gone.filter(({ node }) => this.#confirmed.has(node))
-      return this.#release(confirmed, now)
+      const confirmed = due.filter(({ node }) => this.#confirmed.has(node))
+      return { release: this.#release(confirmed, now), lookAgainAt }
     }
-    return this.#release(gone, now)
+    return { release: this.#release(due, now), lookAgainAt }
   }
 
   /** A node is there after all, or nobody asks for it any more. */
@@ -82,12 +85,12 @@ export class DeleteGuard {
     return files
   }
 
-  #release(gone: readonly Gone[], now: number): Verdict {
+  #release(gone: readonly Gone[], now: number): ReadonlySet<NodeId> {
     const release = new Set(gone.map(({ node }) => node))
     const files = gone.filter(({ node, isFile }) => isFile && !this.#confirmed.has(node)).length
     for (const node of release) this.isBack(node)
     if (files > 0) this.#recent.push({ at: now, files })
-    return { release, lookAgainAt: undefined }
+    return release
   }
 
   #isMass(gone: readonly Gone[], knownFiles: number, now: number): boolean {

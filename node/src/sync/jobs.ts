@@ -155,15 +155,17 @@ export class Jobs {
     if (content.kind !== 'file') return undefined
     const old = base.get(entry.node)
     const path = old ? (base.pathOf(entry.node) ?? []) : this.#path(to)
-    const there = await this.#stat(path)
-    if (old ? !there || !sameStamp(stampOf(there), old.stamp) : there !== undefined) return undefined
+    if (old) {
+      const there = await this.#stat(path)
+      if (!there || !sameStamp(stampOf(there), old.stamp)) return undefined
+    }
     const fetched = await fs.stat(temp)
     if (fetched.size !== content.size) throw new FileSystemError('io', 'the fetched file has another size')
     await fs.setModified(temp, content.mtime)
     const mode = withExecutable(old?.stamp.mode ?? fetched.mode, content.executable)
     if (this.#o.capabilities.executable && mode !== fetched.mode) await fs.setMode(temp, mode)
     const from = [TEMP_FOLDER, tempName(entry)]
-    const stamp = stampOf(await fs.stat(temp))
+    const stamp = stampOf(fetched)
     const after = old ? followed(old, entry, stamp) : entryOf(entry, to, stamp)
     return {
       action,
@@ -177,9 +179,10 @@ export class Jobs {
         else if (!(await fs.renameOver(source, target, (stat) => sameBytes(stampOf(stat), old.stamp)))) {
           return undefined
         }
-        // Whoever wrote to it in this moment is noticed by the next look: sizes and times are the fetched file's.
+        // Should somebody have written to it in this moment, the next look must find a difference.
         const now = stampOf(await fs.stat(target))
-        return { put: { ...after, stamp: sameBytes(now, stamp) ? now : stamp } }
+        const untouched = sameObject(now, stamp) && now.size === content.size && floor(now) === content.mtime
+        return { put: { ...after, stamp: untouched ? now : stamp } }
       },
     }
   }
@@ -308,6 +311,8 @@ function followed(old: BaseEntry, { head }: TreeEntry, stamp: Stamp): BaseEntry 
   const content = head.content.kind === 'deleted' ? old.content : head.content
   return { ...old, version: head.id, parents: head.parents, content, stamp }
 }
+
+const floor = ({ mtimeMs }: Stamp): number => Math.floor(mtimeMs)
 
 /** Executable for whoever may read it, or for nobody. */
 const withExecutable = (mode: number, executable: boolean): number =>

@@ -115,6 +115,9 @@ export function matchWithBase(base: BaseTree, root: SeenFolder, options: MatchOp
       const sighting: Sighting = { seen, parent, local, folder: path }
       const entry = seen.kind === 'folder' ? folderNode(sighting) : fileNode(sighting)
       const node = entry?.node ?? options.newNode()
+      // What had this name, if it is not found elsewhere.
+      const named = base.child(parent, local)
+      if (named && named !== entry) vanished.push(named)
       if (entry) claimed.set(node, sighting)
       else unmatched.push({ node, sighting })
       if (seen.kind === 'folder' && seen.folder) walk(seen.folder, node, `${path}${local}/`)

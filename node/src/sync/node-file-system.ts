@@ -131,14 +131,12 @@ async function readLink(path: string): Promise<string> {
 }
 
 async function renameFree(from: string, to: string): Promise<void> {
-  const stat = await asked(() => fsp.lstat(from))
-  if (!stat.isDirectory()) {
-    try {
-      await asked(() => fsp.link(from, to), { EPERM: 'unsupported' })
-      return await asked(() => fsp.unlink(from))
-    } catch (error) {
-      if (!isCode(error, 'unsupported')) throw error
-    }
+  try {
+    await asked(() => fsp.link(from, to), { EPERM: 'unsupported' })
+    return await asked(() => fsp.unlink(from))
+  } catch (error) {
+    // Folders have no second names, nor have files everywhere.
+    if (!isCode(error, 'unsupported')) throw error
   }
   await asked(() => {
     try {

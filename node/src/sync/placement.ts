@@ -121,11 +121,20 @@ class OpenPlacement implements Placement {
     this.#store = store
     this.#stored = stored
     for (const entry of stored.entries) this.#base.set(entry)
+    // What lost its folder to damage is found again by its content.
+    for (const { node } of stored.entries) if (!this.#base.pathOf(node)) this.#base.delete(node)
     this.#unsubscribe = options.share.onChange(() => this.#wakeIn(this.#pause()))
   }
 
   async start(): Promise<void> {
-    await this.#checkRoot()
+    const looking = this.#checkRoot()
+    // No round may begin meanwhile, whatever the share tells.
+    this.#running = looking.catch(() => {})
+    try {
+      await looking
+    } finally {
+      this.#running = undefined
+    }
     this.#wakeIn(0)
   }
 

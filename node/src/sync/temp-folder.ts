@@ -33,16 +33,23 @@ export class TempFolder {
   }
 
   /**
-   * Removes what no download or parked entry needs any more, and the folder itself when nothing is left. What others
-   * put there is left alone, unless `everything` is from a run that is over.
+   * Removes what no download or parked entry needs any more. What others put there is left alone, unless
+   * `everything` is from a run that is over.
    */
   async clean(wanted: ReadonlySet<string>, everything: boolean): Promise<void> {
     try {
-      const items = await this.#fs.list(this.path)
-      for (const { name } of items) {
+      for (const { name } of await this.#fs.list(this.path)) {
         if (!wanted.has(name) && (everything || OURS.test(name)))
           await this.#removeFile(`${this.path}/${name}`)
       }
+    } catch (error) {
+      if (!isCode(error, 'not-found', 'not-a-folder', 'denied')) throw error
+    }
+  }
+
+  /** Removes the folder when nothing is in it. */
+  async remove(): Promise<void> {
+    try {
       await this.#fs.removeFolder(this.path)
     } catch (error) {
       if (!isCode(error, 'not-found', 'not-empty', 'not-a-folder', 'denied')) throw error

@@ -24,7 +24,9 @@ export interface Bytes {
   write(path: string, bytes: Uint8Array): Promise<void>
 }
 
+/** Milliseconds. */
 const LOOK_AGAIN = 15
+const AT_ONCE = 32
 
 const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
 
@@ -57,9 +59,9 @@ export class ExchangeService implements ContentService {
   }
 
   async *digest(requests: readonly DigestRequest[], signal?: AbortSignal): AsyncIterable<DigestResult> {
-    for (const { path } of requests) {
+    for (let i = 0; i < requests.length; i += AT_ONCE) {
       signal?.throwIfAborted()
-      yield await this.#digest(path)
+      yield* await Promise.all(requests.slice(i, i + AT_ONCE).map(({ path }) => this.#digest(path)))
     }
   }
 

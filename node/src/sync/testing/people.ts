@@ -16,6 +16,7 @@ import * as Y from 'yjs'
 import { openVersionStore, type VersionStore } from '../../history/version-store.ts'
 import { placementLevel } from '../base-store.ts'
 import { systemClock } from '../clock.ts'
+import { FileSystemError } from '../file-system.ts'
 import { nodeFileSystem } from '../node-file-system.ts'
 import { openPlacement, type Placement, type PlacementEvent } from '../placement.ts'
 import { type Bytes, ContentExchange, type ExchangeService } from './content-exchange.ts'
@@ -23,16 +24,25 @@ import { type Bytes, ContentExchange, type ExchangeService } from './content-exc
 /** The exchange over this machine's files. */
 export const nodeBytes: Bytes = {
   stat: (path) => nodeFileSystem.stat(path),
-  read: async (path) => new Uint8Array(await fsp.readFile(path)),
+  read: async (path) => new Uint8Array(await translated(fsp.readFile(path))),
   async write(path, bytes) {
-    const handle = await fsp.open(path, 'w')
+    const handle = await translated(fsp.open(path, 'w'))
     try {
-      await handle.writeFile(bytes)
+      await translated(handle.writeFile(bytes))
       await handle.sync()
     } finally {
       await handle.close()
     }
   },
+}
+
+async function translated<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+    throw new FileSystemError(isFull ? 'full' : 'io', String(error), { cause: error })
+  }
 }
 
 const RETENTION = 30 * 24 * 60 * 60_000
