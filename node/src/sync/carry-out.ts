@@ -6,7 +6,7 @@
 
 import type { NodeId } from '@cofolder/protocol'
 import type { Action } from './arrange.ts'
-import { type BaseEntry, sameBytes, stampOf } from './base.ts'
+import { type BaseEntry, type BaseTree, sameBytes, stampOf } from './base.ts'
 import { type FileStat, FileSystemError } from './file-system.ts'
 import { type Job, type JobOptions, Jobs } from './jobs.ts'
 import { CALLS_AT_ONCE, STEPS_AT_ONCE } from './limits.ts'
@@ -65,6 +65,7 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
         if (!effect) options.onStale(action, path)
         else if ('put' in effect) put.push(effect.put)
         else del.push(effect.del)
+        if (effect && isFolder(base, action)) options.onFolderLeft(path)
       }),
     )
     await folders.sync()
@@ -75,6 +76,11 @@ async function runBatch(actions: readonly Action[], jobs: Jobs, options: JobOpti
   for (const node of del) base.delete(node)
   for (const entry of put) base.set(entry)
   return put.length + del.length
+}
+
+function isFolder(base: BaseTree, action: Action): boolean {
+  if (action.do !== 'move' && action.do !== 'remove' && action.do !== 'park') return false
+  return base.get('entry' in action ? action.entry.node : action.node)?.content.kind === 'folder'
 }
 
 /** The jobs whose victims are safe in the version store. */

@@ -182,9 +182,11 @@ export class Engine {
     const { fs, root, base, capabilities, watcher, clock } = this.#o
     const paths = this.dirt.take(clock.now())
     if (paths !== 'everything' && paths.size === 0) return NO_DIFFERENCES
+    watcher?.beginLook()
     const options: LookOptions = {
       ...{ fs, root, base, caseSensitive: capabilities.caseSensitive },
       onFolder: (path) => watcher?.add(path),
+      isWatched: (path) => watcher?.has(path) ?? true,
       onProblem: (path, error) => this.problems.set(path.join('/'), error),
       onVanished: (path) => this.dirt.addLater(path.join('/'), clock.now() + RETRY_FIRST, true, 'tree'),
     }
@@ -344,12 +346,22 @@ export class Engine {
         if (child && !touched.has(node)) put.push(child)
       }
     }
+    for (const entry of put) if (entry.content.kind === 'folder') this.#unwatchMoved(entry)
     for (const node of gone) base.delete(node)
     const entries = put.map((entry) => ({ ...entry, parent: rekeyed.get(entry.parent) ?? entry.parent }))
     for (const entry of entries) base.set(entry)
     const stays = new Set(put.map(({ node }) => node))
     await store.commit({ put: entries, del: [...gone].filter((node) => !stays.has(node)) })
     return accepted.length > 0
+  }
+
+  /** A folder renamed by its user is watched anew under its new path, and no longer under the old one. */
+  #unwatchMoved(entry: BaseEntry): void {
+    const { base, watcher } = this.#o
+    const before = base.get(entry.node)
+    if (!before || (before.parent === entry.parent && before.local === entry.local)) return
+    const path = base.pathOf(entry.node)
+    if (path && before.parent !== PARKED) watcher?.drop(path, 'before')
   }
 
   /** What was written, or needed no writing. One record that the share refuses must not keep the others from it. */
@@ -422,6 +434,7 @@ export class Engine {
         this.dirt.add(path.join('/'))
         this.#delay(nodeOf(action), path, new FileSystemError('exists', 'something else stands there'))
       },
+      onFolderLeft: (path) => this.#o.watcher?.drop(path, 'now'),
       onFailure: (action, path, error) => {
         failed.add(nodeOf(action))
         this.#stepFailed(action, path, error)

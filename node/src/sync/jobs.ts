@@ -43,6 +43,8 @@ export interface JobOptions {
   readonly person: string
   /** What is there is not what the base says. */
   readonly onStale: (action: Action, path: readonly string[]) => void
+  /** A folder was taken away from its path. */
+  readonly onFolderLeft: (path: readonly string[]) => void
   readonly onFailure: (action: Action, path: readonly string[], error: FileSystemError) => void
 }
 

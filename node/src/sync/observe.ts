@@ -35,6 +35,8 @@ export interface LookOptions {
   readonly caseSensitive: boolean
   /** Called with each folder before it is listed, so that a watch misses nothing. */
   readonly onFolder: (path: readonly string[]) => void
+  /** Whether changes in a folder are told; one that is not watched is looked at with all that is in it. */
+  readonly isWatched: (path: readonly string[]) => boolean
   /** Called for each path that cannot be synced or seen, and why. */
   readonly onProblem: (path: readonly string[], problem: FileSystemError) => void
   /** Called for a folder that went away while it was read: it is to be looked at again. */
@@ -135,14 +137,14 @@ async function spot(
   if (before?.kind === 'folder' && before.folder?.complete) return
   folder.entries.set(name, seen)
   if (seen.kind !== 'folder' || !seen.folder) return
-  if (depth === 'tree' || !isKnown(options.base, path, seen.stamp)) {
+  if (depth === 'tree' || !isKnown(options, path, seen.stamp)) {
     await listInto(options, [{ path, folder: seen.folder, of: folder }], true)
   }
 }
 
-const isKnown = (base: BaseTree, path: readonly string[], stamp: Stamp): boolean => {
+const isKnown = ({ base, isWatched }: LookOptions, path: readonly string[], stamp: Stamp): boolean => {
   const known = base.at(path)
-  return known?.content.kind === 'folder' && sameObject(known.stamp, stamp)
+  return known?.content.kind === 'folder' && sameObject(known.stamp, stamp) && isWatched(path)
 }
 
 const isOurs = (path: readonly string[], options: LookOptions): boolean =>
@@ -204,7 +206,7 @@ async function listOne(
     if (!seen) return
     folder.entries.set(name, seen)
     if (seen.kind !== 'folder' || !seen.folder) return
-    if (recursive || !isKnown(options.base, at, seen.stamp))
+    if (recursive || !isKnown(options, at, seen.stamp))
       next.push({ path: at, folder: seen.folder, of: folder })
   })
   folder.complete = true

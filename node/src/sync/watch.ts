@@ -17,7 +17,8 @@ export interface WatcherOptions {
 
 export class Watcher {
   readonly #o: WatcherOptions
-  readonly #folders = new Map<string, FolderWatch>()
+  readonly #folders = new Map<string, { readonly watch: FolderWatch; readonly look: number }>()
+  #look = 0
   #seen: Set<string> | undefined
   #failed = false
 
@@ -42,8 +43,8 @@ export class Watcher {
         if (name === undefined) this.#o.onEvent(key)
         else if (prefix !== '' || name !== TEMP_FOLDER) this.#o.onEvent(prefix + name)
       })
-      this.#folders.set(key, watch)
-      before?.close()
+      this.#folders.set(key, { watch, look: this.#look })
+      before?.watch.close()
     } catch (error) {
       if (!(error instanceof FileSystemError)) throw error
       if (error.code !== 'limit' && error.code !== 'unsupported') return // gone or unreadable: listing it tells
@@ -53,12 +54,36 @@ export class Watcher {
     }
   }
 
+  /** Whether changes in a folder would be told; true where watching was given up. */
+  has(path: readonly string[]): boolean {
+    return this.#failed || this.#folders.has(path.join('/'))
+  }
+
+  /** What is added from here on is of a new look at the folder. */
+  beginLook(): void {
+    this.#look++
+  }
+
+  /**
+   * A folder, and what is in it, is no longer at this path; with `before`, except for what this look found there
+   * since.
+   */
+  drop(path: readonly string[], when: 'now' | 'before'): void {
+    const key = path.join('/')
+    for (const [at, { watch, look }] of this.#folders) {
+      if (at !== key && !at.startsWith(`${key}/`)) continue
+      if (when === 'before' && look === this.#look) continue
+      watch.close()
+      this.#folders.delete(at)
+    }
+  }
+
   /** Between the two calls every folder that is still there is added; the others are watched no more. */
   beginAll(): void {
     this.#seen = new Set()
   }
   endAll(): void {
-    for (const [key, watch] of this.#folders) {
+    for (const [key, { watch }] of this.#folders) {
       if (this.#seen?.has(key)) continue
       watch.close()
       this.#folders.delete(key)
@@ -67,7 +92,7 @@ export class Watcher {
   }
 
   close(): void {
-    for (const watch of this.#folders.values()) watch.close()
+    for (const { watch } of this.#folders.values()) watch.close()
     this.#folders.clear()
   }
 }
