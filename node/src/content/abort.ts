@@ -15,10 +15,14 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   let callbacks = watched.get(signal)
   if (!callbacks) {
     const created = new Set<() => void>()
-    signal.addEventListener('abort', () => {
-      for (const each of created) each()
-      created.clear()
-    }, { once: true })
+    signal.addEventListener(
+      'abort',
+      () => {
+        for (const each of created) each()
+        created.clear()
+      },
+      { once: true },
+    )
     watched.set(signal, created)
     callbacks = created
   }

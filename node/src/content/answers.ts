@@ -1,6 +1,5 @@
 /** The holder's side of the content protocol. */
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { lstat, open } from 'node:fs/promises'
 import { type DeviceId, equalBytes, type ShareId, toHex } from '@cofolder/protocol'
 import type { MessageStream, Network } from '../network/network.ts'
 import { crypt } from './cipher.ts'
@@ -16,7 +15,7 @@ import {
   MAX_SERVED_TORRENTS,
 } from './limits.ts'
 import { createSlots } from './slots.ts'
-import { equalStamps, isStill, READ_FLAGS, type Stamp, stampOfHandle } from './stamp.ts'
+import { equalStamps, isStill, READ_FLAGS, type Stamp, stampOfHandle, toStamp } from './stamp.ts'
 import type { PackedFile } from './torrent-jobs.ts'
 import type { Torrents } from './torrents.ts'
 import { type ContentReply, type ContentRequest, encodeMessage, parseRequest, totalSize } from './wire.ts'
@@ -38,14 +37,22 @@ export interface AnswerOptions {
 type Question<T extends ContentRequest['type']> = Extract<ContentRequest, { type: T }>
 
 /** Answers until the returned function is called. */
-export function answerRequests(options: AnswerOptions): { stop(): void; readonly traffic: { received: number; sent: number } } {
+export function answerRequests(options: AnswerOptions): {
+  stop(): void
+  readonly traffic: { received: number; sent: number }
+} {
   const { network, index, keys, mayServe, hashing, torrents } = options
   const lookups = createSlots(LOOKUPS_AT_ONCE)
   const preparing = new Map<string, Promise<ContentReply>>()
   const openRequests = new Map<DeviceId, number>()
   const traffic = { received: 0, sent: 0 }
 
-  async function prepareSegment({ share, sha256, size, infoHash }: Question<'segment'>): Promise<ContentReply> {
+  async function prepareSegment({
+    share,
+    sha256,
+    size,
+    infoHash,
+  }: Question<'segment'>): Promise<ContentReply> {
     const hex = toHex(infoHash)
     const served = await torrents.served(hex)
     if (served) return { type: 'segment', ...served }
@@ -97,23 +104,29 @@ export function answerRequests(options: AnswerOptions): { stop(): void; readonly
       wanted.map(({ sha256, size }) =>
         lookups.use(async () => {
           const place = await locate(share, sha256, size)
-          return { size, key: payloadKey(content, sha256), ...(place && { place }) }
+          return { size, sha256, ...(place && { place }) }
         }),
       ),
     )
     const size = totalSize(found.filter(({ place }) => place))
     if (size === 0) return { type: 'none' }
     if (size <= MAX_INLINE_BYTES) {
-      return { type: 'inline', files: await Promise.all(found.map((file) => lookups.use(() => encryptedFile(file)))) }
+      return {
+        type: 'inline',
+        files: await Promise.all(found.map((file) => lookups.use(() => encryptedFile(file, content)))),
+      }
     }
     if (torrents.load.packBytes + size > MAX_SERVED_PACK_BYTES) return { type: 'busy' }
-    const { has, torrent } = await torrents.pack(found, size)
+    const { has, torrent } = await torrents.pack(found, size, content)
     return torrent ? { type: 'pack', has: [...has], ...torrent } : { type: 'none' }
   }
 
   async function reply(request: ContentRequest, device: DeviceId): Promise<ContentReply> {
     if (!mayServe(request.share, device)) return { type: 'refused' }
-    if ((openRequests.get(device) ?? 0) > MAX_OPEN_REQUESTS || torrents.load.torrents >= MAX_SERVED_TORRENTS) {
+    if (
+      (openRequests.get(device) ?? 0) > MAX_OPEN_REQUESTS ||
+      torrents.load.torrents >= MAX_SERVED_TORRENTS
+    ) {
       return { type: 'busy' }
     }
     return request.type === 'segment' ? segment(request) : files(request)
@@ -152,8 +165,7 @@ export function answerRequests(options: AnswerOptions): { stop(): void; readonly
 /** The file's state when it is still what the index knew of it. */
 export async function stampIfStill(location: ContentLocation): Promise<Stamp | undefined> {
   try {
-    await using file = await open(location.path, READ_FLAGS)
-    const stamp = await stampOfHandle(file)
+    const stamp = toStamp(await lstat(location.path, { bigint: true }))
     return isStill(location, stamp) ? stamp : undefined
   } catch {
     // Gone or unreadable: not here.
@@ -161,10 +173,13 @@ export async function stampIfStill(location: ContentLocation): Promise<Stamp | u
   }
 }
 
-async function encryptedFile({ place, size, key }: PackedFile): Promise<Uint8Array<ArrayBuffer> | null> {
+async function encryptedFile(
+  { place, size, sha256 }: PackedFile,
+  contentKey: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   if (!place) return null
   try {
-    await using file = await open(place.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    await using file = await open(place.path, READ_FLAGS)
     const plain = Buffer.alloc(size)
     let got = 0
     while (got < size) {
@@ -173,7 +188,7 @@ async function encryptedFile({ place, size, key }: PackedFile): Promise<Uint8Arr
       got += bytesRead
     }
     if (!equalStamps(await stampOfHandle(file), place.stamp)) return null
-    return new Uint8Array(crypt(key, 0, plain))
+    return new Uint8Array(crypt(payloadKey(contentKey, sha256), 0, plain))
   } catch {
     // As good as not here; another holder is asked.
     return null

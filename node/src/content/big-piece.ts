@@ -1,33 +1,13 @@
 /**
  * A piece in transfer, asked for in blocks of 128 KiB instead of webtorrent's 16 KiB: an eighth of the messages and
- * of the work for each. Reservations count 16 KiB blocks as webtorrent does, so its hot swap works. Buffers are
- * used again: fresh ones for every piece keep the garbage collector busier than the transfer.
+ * of the work for each. Reservations count 16 KiB blocks as webtorrent does, so its hot swap works.
  */
 import type { PieceState, Wire } from 'webtorrent'
+import { takeBuffer } from './buffers.ts'
 import { BLOCK_LENGTH } from './limits.ts'
 
 const UNIT = 16 * 1024
 const UNITS = BLOCK_LENGTH / UNIT
-/** Free buffers kept of one length. */
-const KEPT = 32
-
-const free = new Map<number, Uint8Array[]>()
-
-/** A buffer of exactly this length that nobody else uses. */
-export function takeBuffer(length: number): Uint8Array {
-  return free.get(length)?.pop() ?? Buffer.allocUnsafeSlow(length)
-}
-
-/** Gives a buffer from `takeBuffer` back; the caller must hold the last reference. */
-export function giveBuffer(bytes: Uint8Array): void {
-  let list = free.get(bytes.length)
-  if (!list) {
-    list = []
-    free.set(bytes.length, list)
-  }
-  if (list.length < KEPT) list.push(bytes)
-}
-
 export interface BigPieceOptions {
   readonly length: number
   /** A wire gave a block of this piece. */

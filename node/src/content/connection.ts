@@ -5,24 +5,29 @@
 import { connect } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { MessagePort } from 'node:worker_threads'
-import { giveBuffer, takeBuffer } from './big-piece.ts'
-import { BLOCK_LENGTH, CONNECT_TIMEOUT, MAX_WIRE_MESSAGE } from './limits.ts'
+import { giveBuffer, takeBuffer } from './buffers.ts'
+import { CONNECT_TIMEOUT, MAX_WIRE_MESSAGE } from './limits.ts'
 import { createPump } from './pump.ts'
 
 const HANDSHAKE_LENGTH = 68
 const LENGTH_BYTES = 4
 const BLOCK_HEADER = 9
-const BLOCK_MESSAGE = BLOCK_HEADER + BLOCK_LENGTH
+const SMALLEST_BLOCK = 16 * 1024
 const READ_BUFFER = 256 * 1024
 /** Bytes webtorrent may lag behind before the source is paused. */
 const READ_AHEAD = 1024 * 1024
 
-/** Returns the buffer under a block of a full message to the pool; others are left to the collector. */
+/** Messages of whole blocks come again and again in the same few lengths. */
+const isBlockMessage = (length: number): boolean => {
+  const block = length - BLOCK_HEADER
+  return block >= SMALLEST_BLOCK && (block & (block - 1)) === 0
+}
+
+/** Returns the buffer under a block to the pool; it must be that of one message. */
 export function releaseBlock(block: Uint8Array): void {
   const whole = block.buffer
-  if (block.byteOffset === BLOCK_HEADER && block.length === BLOCK_LENGTH && whole.byteLength === BLOCK_MESSAGE) {
-    giveBuffer(new Uint8Array(whole))
-  }
+  const isMessage = block.byteOffset === BLOCK_HEADER && block.length + BLOCK_HEADER === whole.byteLength
+  if (isMessage && isBlockMessage(whole.byteLength)) giveBuffer(new Uint8Array(whole))
 }
 
 /** Cuts a byte stream into the handshake, lengths and messages. @throws RangeError at an oversized message. */
@@ -42,7 +47,7 @@ function createFramer(push: (part: Uint8Array) => void): (bytes: Uint8Array) => 
       const length = Buffer.from(done.buffer, done.byteOffset, LENGTH_BYTES).readUInt32BE()
       if (length > MAX_WIRE_MESSAGE) throw new RangeError('a BitTorrent message that is too long')
       if (length > 0) {
-        part = length === BLOCK_MESSAGE ? takeBuffer(length) : Buffer.allocUnsafeSlow(length)
+        part = isBlockMessage(length) ? takeBuffer(length) : Buffer.allocUnsafeSlow(length)
         isLength = false
       } else {
         expectLength()

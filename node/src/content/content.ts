@@ -56,7 +56,10 @@ export interface ContentIndex {
   /** Files whose whole content has this SHA-256. */
   locate(share: ShareId, sha256: Sha256): Promise<readonly ContentLocation[]>
   /** Files that contain a segment of this SHA-256 and size at an offset. */
-  locateSegment(share: ShareId, sha256: Sha256): Promise<readonly (ContentLocation & { readonly offset: number })[]>
+  locateSegment(
+    share: ShareId,
+    sha256: Sha256,
+  ): Promise<readonly (ContentLocation & { readonly offset: number })[]>
 }
 
 export interface ContentService extends AsyncDisposable {

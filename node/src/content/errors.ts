@@ -11,13 +11,16 @@ export function toContentError(error: unknown): ContentError {
   if (error instanceof ContentError) return error
   const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
-  return new ContentError(code !== undefined && FULL.has(code) ? 'disk-full' : 'io', message, { cause: error })
+  return new ContentError(code !== undefined && FULL.has(code) ? 'disk-full' : 'io', message, {
+    cause: error,
+  })
 }
 
 export const aborted = (signal?: AbortSignal): ContentError =>
   new ContentError('aborted', 'the transfer was stopped', { cause: signal?.reason })
 
-export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
+export const isMissing = (error: unknown): boolean =>
+  codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
 
 /** An error as plain data; a ContentError's class does not survive the way between threads. */
 export interface ErrorData {

@@ -39,8 +39,8 @@ export interface FetchingEvents {
 
 export interface Fetching {
   segment(wanted: WantedSegment): Promise<void>
-  /** A payload into memory. */
-  payload(infoHash: string, info: Uint8Array, size: number): Promise<Uint8Array>
+  /** A payload into memory of its size. */
+  payload(infoHash: string, info: Uint8Array, memory: Uint8Array): Promise<void>
   peer(infoHash: string, holder: DeviceId, path: Path): Promise<void>
   stop(infoHash: string): void
   /** Reports progress and drops silent connections; to be called every fraction of a second. */
@@ -86,7 +86,14 @@ export function createFetching(
   }
 
   /** Runs a torrent until it is complete; the store is closed in any case. */
-  async function run(transfer: Transfer, infoHash: string, info: Uint8Array, size: number, store: ChunkStore, bitfield: Uint8Array): Promise<void> {
+  async function run(
+    transfer: Transfer,
+    infoHash: string,
+    info: Uint8Array,
+    size: number,
+    store: ChunkStore,
+    bitfield: Uint8Array,
+  ): Promise<void> {
     const torrent = torrents.add(torrentFile(info), { preloadedStore: store, storeCacheSlots: 0, bitfield })
     guardWires(torrent)
     events.traffic(torrent)
@@ -127,7 +134,8 @@ export function createFetching(
       torrent.pieces[index] = bigPiece(index)
       const guilty = givers.get(index) ?? new Set()
       givers.delete(index)
-      for (const wire of guilty) drop(infoHash, transfer, wire.remotePort, guilty.size === 1 ? 'corrupt' : 'suspect')
+      for (const wire of guilty)
+        drop(infoHash, transfer, wire.remotePort, guilty.size === 1 ? 'corrupt' : 'suspect')
     })
     torrent.on('done', done.resolve)
     torrent.on('error', done.reject)
@@ -164,12 +172,10 @@ export function createFetching(
         await run(transfer, infoHash, info, size, store, bitfield)
       }),
 
-    payload: (infoHash, info, size) =>
-      transferring(infoHash, async (transfer) => {
-        const bytes = Buffer.allocUnsafeSlow(size)
-        await run(transfer, infoHash, info, size, memoryStore(bytes), noPieces(size))
-        return bytes
-      }),
+    payload: (infoHash, info, memory) =>
+      transferring(infoHash, (transfer) =>
+        run(transfer, infoHash, info, memory.length, memoryStore(memory), noPieces(memory.length)),
+      ),
 
     async peer(infoHash, holder, path) {
       const transfer = transfers.get(infoHash)
@@ -228,7 +234,9 @@ async function presentPieces(fd: number, { info, size, offset, key }: WantedSegm
     const start = index * pieceLength
     const plain = readInto(fd, offset + start, Math.min(pieceLength, size - start))
     if (!plain) continue
-    const hash = createHash('sha1').update(crypt(key, start, plain)).digest()
+    const hash = createHash('sha1')
+      .update(crypt(key, start, plain))
+      .digest()
     if (hash.equals(hashes.subarray(index * 20, (index + 1) * 20))) {
       bits[index >> 3] = (bits[index >> 3] ?? 0) | (0x80 >> (index & 7))
     }

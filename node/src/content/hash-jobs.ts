@@ -25,7 +25,10 @@ export interface SegmentDigest {
 
 export type HashJobs = {
   /** Digests of small files; large ones are only told apart. */
-  small: { in: { readonly paths: readonly string[]; readonly largeFrom: number }; out: readonly SmallDigest[] }
+  small: {
+    in: { readonly paths: readonly string[]; readonly largeFrom: number }
+    out: readonly SmallDigest[]
+  }
   /** SHA-256 of a range. */
   sha256: { in: Range; out: Sha256 }
   /** All hashes of one segment. */
@@ -36,6 +39,9 @@ export type HashJobs = {
   copy: { in: { readonly from: Range; readonly to: string; readonly toOffset: number }; out: Sha256 }
   /** A running SHA-256 of a file that grows: opens it, reads on up to a position, ends with the digest. */
   follow: { in: { readonly id: number; readonly path: string; readonly upTo: number }; out: undefined }
-  followed: { in: { readonly id: number; readonly sync: boolean }; out: { readonly sha256: Sha256; readonly size: number } }
+  followed: {
+    in: { readonly id: number; readonly sync: boolean }
+    out: { readonly sha256: Sha256; readonly size: number }
+  }
   unfollow: { in: { readonly id: number }; out: undefined }
 }

@@ -24,7 +24,13 @@ function withFile<T>(path: string, flags: string, use: (fd: number) => T): T {
 }
 
 /** Reads a range in order, in parts of at most `step` bytes that are valid until the next. */
-function readRange(fd: number, offset: number, size: number, step: number, take: (part: Buffer) => void): void {
+function readRange(
+  fd: number,
+  offset: number,
+  size: number,
+  step: number,
+  take: (part: Buffer) => void,
+): void {
   let done = 0
   while (done < size) {
     const want = Math.min(step, buffer.length, size - done)

@@ -1,12 +1,26 @@
 /** Hashing of files on a few threads: digests for the share, info dicts for serving, checks of what was fetched. */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { SEGMENT_SIZE, SEGMENTED_FROM, MAX_SEGMENTS, type Segment, type Sha256, type ShareId } from '@cofolder/protocol'
-import { type DigestRequest, type DigestResult, ContentError } from './content.ts'
+import {
+  MAX_SEGMENTS,
+  SEGMENT_SIZE,
+  SEGMENTED_FROM,
+  type Segment,
+  type Sha256,
+  type ShareId,
+} from '@cofolder/protocol'
+import { ContentError, type DigestRequest, type DigestResult } from './content.ts'
 import { fromErrorData, toContentError } from './errors.ts'
 import type { HashJobs, Range, SegmentDigest, SmallDigest } from './hash-jobs.ts'
 import { createInfoCache, type InfoCache } from './info-cache.ts'
-import { DIGEST_BATCH, DIGEST_HERE_BYTES, DIGEST_HERE_FILES, DIGEST_JOBS_AHEAD, LARGE_DIGESTS, THREAD_IDLE } from './limits.ts'
+import {
+  DIGEST_BATCH,
+  DIGEST_HERE_BYTES,
+  DIGEST_HERE_FILES,
+  DIGEST_JOBS_AHEAD,
+  LARGE_DIGESTS,
+  THREAD_IDLE,
+} from './limits.ts'
 import { createSlots } from './slots.ts'
 import { changed, equalStamps, READ_FLAGS, type Stamp, stampOfHandle } from './stamp.ts'
 import { createThread, type Thread } from './thread.ts'
@@ -47,7 +61,8 @@ export function createHashing(
   const infos = createInfoCache()
   let nextFollower = 0
 
-  const idlest = (): HashThread => threads.reduce((best, other) => (other.thread.load < best.thread.load ? other : best))
+  const idlest = (): HashThread =>
+    threads.reduce((best, other) => (other.thread.load < best.thread.load ? other : best))
   // One job a thread, the rest in line: jobs differ in length, and threads must not wait for one another.
   const turns = createSlots(threadCount)
   const run = <K extends keyof HashJobs>(job: K, input: HashJobs[K]['in']): Promise<HashJobs[K]['out']> =>
@@ -65,7 +80,9 @@ export function createHashing(
     const whole = run('sha256', { path, offset: 0, size, stamp })
     const parts: Promise<SegmentDigest>[] = []
     for (let offset = 0; offset < size; offset += step) {
-      parts.push(run('segment', { path, offset, size: Math.min(step, size - offset), stamp, contentKey: key }))
+      parts.push(
+        run('segment', { path, offset, size: Math.min(step, size - offset), stamp, contentKey: key }),
+      )
     }
     // Wait for all of them, so that no job still reads the file once the caller knows.
     await Promise.allSettled([whole, ...parts])
@@ -95,13 +112,17 @@ export function createHashing(
         : await run('small', { paths: requests.map(({ path }) => path), largeFrom: SEGMENTED_FROM })
     return await Promise.all(
       requests.map(async (request, index) => {
-        const result = results[index] ?? (await run('small', { paths: [request.path], largeFrom: SEGMENTED_FROM }))[0]
+        const result =
+          results[index] ?? (await run('small', { paths: [request.path], largeFrom: SEGMENTED_FROM }))[0]
         return result ? settle(request, result) : { error: new ContentError('io', 'the file was not hashed') }
       }),
     )
   }
 
-  async function* digest(requests: readonly DigestRequest[], signal?: AbortSignal): AsyncGenerator<DigestResult> {
+  async function* digest(
+    requests: readonly DigestRequest[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<DigestResult> {
     const ahead: Promise<readonly DigestResult[]>[] = []
     let next = 0
     while (ahead.length > 0 || next < requests.length) {

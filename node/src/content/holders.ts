@@ -48,8 +48,10 @@ export function createHolders(network: Network, members: (share: ShareId) => rea
   const listeners = new Set<(share: ShareId | undefined) => void>()
 
   const isAvailable = (device: DeviceId): boolean => (resting.get(device)?.until ?? 0) <= Date.now()
-  const rest = (device: DeviceId, delay: number): void => void resting.set(device, { until: Date.now() + delay, delay })
-  const fails = (device: DeviceId): void => rest(device, Math.min(LAST_RETRY, 2 * (resting.get(device)?.delay ?? FIRST_RETRY / 2)))
+  const rest = (device: DeviceId, delay: number): void =>
+    void resting.set(device, { until: Date.now() + delay, delay })
+  const fails = (device: DeviceId): void =>
+    rest(device, Math.min(LAST_RETRY, 2 * (resting.get(device)?.delay ?? FIRST_RETRY / 2)))
   const changed = (share: ShareId | undefined): void => {
     for (const listener of [...listeners]) listener(share)
   }

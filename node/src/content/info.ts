@@ -22,7 +22,9 @@ const sha1 = (bytes: Uint8Array): Buffer => createHash('sha1').update(bytes).dig
 
 function prefix(size: number): Buffer {
   const pieces = pieceCountOf(size) * SHA1_LENGTH
-  return Buffer.from(`d6:lengthi${size}e4:name7:content12:piece lengthi${pieceLengthOf(size)}e6:pieces${pieces}:`)
+  return Buffer.from(
+    `d6:lengthi${size}e4:name7:content12:piece lengthi${pieceLengthOf(size)}e6:pieces${pieces}:`,
+  )
 }
 
 /** Info dict from the concatenated SHA-1s of the pieces. */

@@ -35,13 +35,20 @@ interface Placed {
 
 export function createLargeFiles({ index, hashing, segments }: LargeFileOptions): LargeFiles {
   /** Segments being fetched, by share and info hash: what is wanted twice is fetched once and copied. */
-  const underWay = new Map<string, { readonly to: string; readonly offset: number; readonly done: Promise<void> }>()
+  const underWay = new Map<
+    string,
+    { readonly to: string; readonly offset: number; readonly done: Promise<void> }
+  >()
 
   const isRight = async (path: string, { segment, offset }: Placed): Promise<boolean> =>
     equalBytes(await hashing.sha256({ path, offset, size: segment.size }), segment.sha256)
 
   /** Copies a segment's bytes from a file here; false when they are not what they should be. */
-  async function copySegment(from: ContentLocation & { readonly offset: number }, to: string, { segment, offset }: Placed): Promise<boolean> {
+  async function copySegment(
+    from: ContentLocation & { readonly offset: number },
+    to: string,
+    { segment, offset }: Placed,
+  ): Promise<boolean> {
     const stamp = await stampIfStill(from)
     if (!stamp || from.offset + segment.size > stamp.size) return false
     try {
@@ -62,7 +69,8 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
 
   /** From the old version, where the segment stood at another place. */
   async function copyFromBase(base: FetchRequest['base'], to: string, placed: Placed): Promise<boolean> {
-    const found = base && layOut(base.content).find((old) => equalBytes(old.segment.sha256, placed.segment.sha256))
+    const found =
+      base && layOut(base.content).find((old) => equalBytes(old.segment.sha256, placed.segment.sha256))
     if (!base || !found || found.offset === placed.offset) return false
     try {
       const from = { path: base.path, offset: found.offset, size: placed.segment.size }
@@ -73,7 +81,12 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
     }
   }
 
-  async function fetchOne(request: LargeRequest, placed: Placed, partial: boolean, signal: AbortSignal): Promise<void> {
+  async function fetchOne(
+    request: LargeRequest,
+    placed: Placed,
+    partial: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { share, to, contentKey, progress } = request
     const { segment, offset } = placed
     const name = `${share} ${toHex(segment.infoHash)}`
@@ -106,10 +119,16 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
       if (underWay.get(name) === entry) underWay.delete(name)
     }
     // The pieces match the info hash; that it belongs to this SHA-256 is the author's word until now.
-    if (!(await isRight(to, placed))) throw new ContentError('corrupt', 'a segment is not what its version says')
+    if (!(await isRight(to, placed)))
+      throw new ContentError('corrupt', 'a segment is not what its version says')
   }
 
-  async function fillSegment(request: LargeRequest, placed: Placed, partial: boolean, signal: AbortSignal): Promise<void> {
+  async function fillSegment(
+    request: LargeRequest,
+    placed: Placed,
+    partial: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { share, to, base, progress } = request
     signal.throwIfAborted()
     const isHere =
@@ -149,10 +168,11 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
       // Writing to disk begins with the first segment, so that little is left for the end.
       let syncing: Promise<void> | undefined
       const writeBack = (): void => {
-        syncing ??= file.datasync().then(
-          () => (syncing = undefined),
-          () => (syncing = undefined),
-        ) as Promise<void>
+        const ended = () => {
+          syncing = undefined
+        }
+        // An error shows again in the sync at the end.
+        syncing ??= file.datasync().then(ended, ended)
       }
       try {
         const work = placed.map(async (one, index) => {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, copyFile, open } from 'node:fs/promises'
-import { equalBytes, SEGMENTED_FROM, type FileContent, type ShareId } from '@cofolder/protocol'
+import { equalBytes, type FileContent, SEGMENTED_FROM, type ShareId } from '@cofolder/protocol'
 import { stampIfStill } from './answers.ts'
 import type { ContentIndex } from './content.ts'
 import type { Hashing } from './hashing.ts'

@@ -82,7 +82,9 @@ export function createRequests(network: Network): Requests {
     },
     async close() {
       const open = await Promise.allSettled(conversations.values())
-      await Promise.all(open.map((one) => (one.status === 'fulfilled' ? one.value.stream.close() : undefined)))
+      await Promise.all(
+        open.map((one) => (one.status === 'fulfilled' ? one.value.stream.close() : undefined)),
+      )
     },
   }
 }

@@ -43,7 +43,11 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
   const slots = createSlots(torrents.openSegments)
 
   /** One go with whoever is there now: true when it is complete, and whether anything arrived. */
-  function attempt(request: SegmentRequest, standing: Standing, check: boolean): Promise<{ complete: boolean; gained: boolean }> {
+  function attempt(
+    request: SegmentRequest,
+    standing: Standing,
+    check: boolean,
+  ): Promise<{ complete: boolean; gained: boolean }> {
     const { share, segment, contentKey, to, offset, signal } = request
     const { size, sha256 } = segment
     const infoHash = new Uint8Array(segment.infoHash)
@@ -58,7 +62,10 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
       const now = Date.now()
       return holders
         .available(share)
-        .filter((device) => !tried.has(device) && !standing.without.has(device) && (standing.corrupt.get(device) ?? 0) < now)
+        .filter(
+          (device) =>
+            !tried.has(device) && !standing.without.has(device) && (standing.corrupt.get(device) ?? 0) < now,
+        )
     }
     const stop = () => {
       if (swarm) swarm.stop()
@@ -116,7 +123,13 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
     async function ask(device: DeviceId): Promise<void> {
       tried.add(device)
       asking++
-      const reply = await holders.ask(device, { type: 'segment', share, sha256: new Uint8Array(sha256), size, infoHash })
+      const reply = await holders.ask(device, {
+        type: 'segment',
+        share,
+        sha256: new Uint8Array(sha256),
+        size,
+        infoHash,
+      })
       asking--
       if (reply === 'none') standing.without.add(device)
       else if (reply !== 'later' && reply.type === 'segment') {

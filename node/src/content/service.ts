@@ -6,8 +6,8 @@
 import { availableParallelism } from 'node:os'
 import { type DeviceId, type FileContent, SEGMENTED_FROM, type ShareId, toHex } from '@cofolder/protocol'
 import type { Network } from '../network/network.ts'
-import { answerRequests } from './answers.ts'
 import { orAborted } from './abort.ts'
+import { answerRequests } from './answers.ts'
 import { ContentError, type ContentIndex, type ContentService, type FetchRequest } from './content.ts'
 import { aborted, toContentError } from './errors.ts'
 import { createHashing } from './hashing.ts'
@@ -113,7 +113,12 @@ export function createContentService(options: ContentOptions): NodeContentServic
   }
 
   /** Fetches, then copies for those that joined meanwhile; they fetch by themselves when that fails. */
-  async function lead(name: string, request: FetchRequest, signal: AbortSignal, onWaiting: () => void): Promise<void> {
+  async function lead(
+    name: string,
+    request: FetchRequest,
+    signal: AbortSignal,
+    onWaiting: () => void,
+  ): Promise<void> {
     const own: Running = { targets: [] }
     running.set(name, own)
     try {

@@ -2,11 +2,13 @@
 import { closeSync, openSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import type { ChunkStore, Torrent } from 'webtorrent'
+import { givePackBuffer, takePackBuffer } from './buffers.ts'
 import { crypt } from './cipher.ts'
 import { type Client, endTorrent, guardWires, UNCHOKED } from './client.ts'
 import { overStream } from './connection.ts'
 import { toContentError } from './errors.ts'
 import { infoHashOf, pieceHasher, pieceLengthOf, torrentFile } from './info.ts'
+import { payloadKey } from './keys.ts'
 import { PACK_IDLE, PACK_UNUSED, SERVE_IDLE } from './limits.ts'
 import { equalStamps, READ_FLAGS, stampOf } from './stamp.ts'
 import { memoryStore, readInto, servedFileStore } from './stores.ts'
@@ -26,7 +28,7 @@ interface Served {
 export interface Serving {
   serve(segment: ServedSegment): Promise<void>
   touch(infoHash: string): boolean
-  pack(files: readonly PackedFile[]): Promise<TorrentJobs['pack']['out']>
+  pack(files: readonly PackedFile[], contentKey: Uint8Array): Promise<TorrentJobs['pack']['out']>
   attach(infoHash: string, stream: MessagePort, id: string): boolean
   unload(infoHash: string): Promise<void>
   /** Unloads what is idle; to be called every second or so. */
@@ -49,7 +51,12 @@ export function createServing(
     await endTorrent(entry.torrent)
   }
 
-  async function load(infoHash: string, info: Uint8Array, store: ChunkStore, idle: Served['idle']): Promise<void> {
+  async function load(
+    infoHash: string,
+    info: Uint8Array,
+    store: ChunkStore,
+    idle: Served['idle'],
+  ): Promise<void> {
     const torrent = torrents.add(torrentFile(info), {
       preloadedStore: store,
       storeCacheSlots: 0,
@@ -91,13 +98,14 @@ export function createServing(
       return present !== undefined
     },
 
-    async pack(files) {
-      const all = Buffer.allocUnsafeSlow(files.reduce((sum, file) => sum + (file.place ? file.size : 0), 0))
+    async pack(files, contentKey) {
+      const all = takePackBuffer(files.reduce((sum, file) => sum + (file.place ? file.size : 0), 0))
       let filled = 0
       const has = files.map((file) => {
-        const cipher = encryptedFile(file)
+        const cipher = encryptedFile(file, contentKey)
         if (!cipher) return false
-        filled += cipher.copy(all, filled)
+        all.set(cipher, filled)
+        filled += cipher.length
         return true
       })
       if (filled === 0) return { has }
@@ -109,7 +117,13 @@ export function createServing(
       const infoHash = Buffer.from(infoHashOf(info)).toString('hex')
       const present = served.get(infoHash)
       if (present) present.touched = Date.now()
-      else await load(infoHash, info, memoryStore(bytes), { unused: PACK_UNUSED, used: PACK_IDLE })
+      else
+        await load(
+          infoHash,
+          info,
+          memoryStore(bytes, () => givePackBuffer(all)),
+          { unused: PACK_UNUSED, used: PACK_IDLE },
+        )
       return { has, torrent: { info, infoHash, size: bytes.length } }
     },
 
@@ -136,7 +150,7 @@ export function createServing(
 }
 
 /** A small file's ciphertext; undefined when it is gone or no longer what was known of it. */
-function encryptedFile({ place, size, key }: PackedFile): Buffer | undefined {
+function encryptedFile({ place, size, sha256 }: PackedFile, contentKey: Uint8Array): Buffer | undefined {
   if (!place) return undefined
   try {
     const fd = openSync(place.path, READ_FLAGS)
@@ -145,7 +159,7 @@ function encryptedFile({ place, size, key }: PackedFile): Buffer | undefined {
       const plain = readInto(fd, 0, size)
       if (!plain || !equalStamps(stampOf(fd), place.stamp)) return undefined
       madeGarbage(size)
-      return crypt(key, 0, plain)
+      return crypt(payloadKey(contentKey, sha256), 0, plain)
     } finally {
       closeSync(fd)
     }

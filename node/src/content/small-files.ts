@@ -5,14 +5,11 @@
 import type { DeviceId, Sha256, ShareId } from '@cofolder/protocol'
 import { toHex } from '@cofolder/protocol'
 import { onAbort } from './abort.ts'
-import { ContentError } from './content.ts'
-import { aborted, fromErrorData, toContentError } from './errors.ts'
+import { aborted, type ErrorData, fromErrorData, toContentError, toErrorData } from './errors.ts'
 import { type Holders, type Reply, retryDelay } from './holders.ts'
 import { infoHashOf, piecesOf } from './info.ts'
-import { payloadKey } from './keys.ts'
 import { CORRUPT_FOR, MAX_PACK_BYTES, MAX_PACK_FILES, OPEN_PACKS } from './limits.ts'
 import { createSwarm } from './swarm.ts'
-import type { PackedResult } from './torrent-jobs.ts'
 import type { Torrents } from './torrents.ts'
 import { unpackOne } from './unpack.ts'
 import { totalSize } from './wire.ts'
@@ -31,6 +28,9 @@ export interface SmallFiles {
   /** Resolves when the file is written, checked and on disk. @throws ContentError */
   fetch(request: SmallRequest): Promise<void>
 }
+
+/** What became of a want: here now, not held there, worth asking again, or failed. */
+type Received = 'done' | 'missing' | 'later' | ErrorData
 
 interface Want extends SmallRequest {
   readonly settled: PromiseWithResolvers<void>
@@ -74,7 +74,8 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
       if (!queue.has(want)) continue
       const possible = holders.available(share).filter((device) => mayAsk(want, device))
       const holder = possible.reduce<DeviceId | undefined>(
-        (best, device) => (best === undefined || (open.get(device) ?? 0) < (open.get(best) ?? 0) ? device : best),
+        (best, device) =>
+          best === undefined || (open.get(device) ?? 0) < (open.get(best) ?? 0) ? device : best,
         undefined,
       )
       if (holder === undefined) {
@@ -122,8 +123,13 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     open.set(holder, (open.get(holder) ?? 0) + 1)
     try {
       const files = wants.map(({ sha256, size }) => ({ sha256: new Uint8Array(sha256), size }))
-      const results = await receive(holder, share, wants, await holders.ask(holder, { type: 'files', share, files }))
-      for (const [index, want] of wants.entries()) settle(want, holder, results[index])
+      const results = await receive(
+        holder,
+        share,
+        wants,
+        await holders.ask(holder, { type: 'files', share, files }),
+      )
+      for (const [index, want] of wants.entries()) settle(want, holder, results[index] ?? 'missing')
     } finally {
       openPacks--
       open.set(holder, (open.get(holder) ?? 1) - 1)
@@ -131,20 +137,20 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     }
   }
 
-  /** What became of each want: undefined where the holder does not have it, `later` where it is worth asking again. */
+  /** What became of each want. */
   async function receive(
     holder: DeviceId,
     share: ShareId,
     wants: readonly Want[],
     reply: Reply,
-  ): Promise<readonly (PackedResult | 'later' | undefined)[]> {
+  ): Promise<readonly Received[]> {
     if (reply === 'later') return wants.map(() => 'later')
-    if (reply === 'none') return []
+    if (reply === 'none') return wants.map(() => 'missing')
     if (reply.type === 'inline' && reply.files.length === wants.length) {
       return await Promise.all(
         wants.map(async (want, index) => {
           const cipher = reply.files[index]
-          return cipher ? await unpackInline(cipher, want) : undefined
+          return cipher ? await unpackInline(cipher, want) : 'missing'
         }),
       )
     }
@@ -152,7 +158,7 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
       const packed = wants.filter((_, index) => reply.has[index])
       const results = await receivePack(holder, share, packed, reply.info, reply.port)
       const remaining = [...results]
-      return reply.has.map((has) => (has ? remaining.shift() : undefined))
+      return reply.has.map((has) => (has && remaining.shift()) || 'missing')
     }
     return wants.map(() => corrupt)
   }
@@ -163,21 +169,19 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     wants: readonly Want[],
     info: Uint8Array<ArrayBuffer>,
     port: number,
-  ): Promise<readonly (PackedResult | 'later')[]> {
-    if (wants.length === 0 || !piecesOf(info, totalSize(wants))) return wants.map(() => corrupt)
+  ): Promise<readonly Received[]> {
+    if (!piecesOf(info, totalSize(wants))) return wants.map(() => corrupt)
     const infoHash = new Uint8Array(infoHashOf(info))
-    const files = wants.map(({ size, sha256, contentKey, to }) => ({
-      size,
-      sha256,
-      to,
-      key: payloadKey(contentKey, sha256),
-    }))
+    const [first] = wants
+    if (!first) return []
+    const { contentKey } = first
+    const files = wants.map(({ size, sha256, to }) => ({ size, sha256, to }))
     let isCorrupt = false
     const swarm = createSwarm({
       holders,
       share,
       infoHash,
-      begin: (events) => torrents.fetchPack({ infoHash: toHex(infoHash), info, files }, events),
+      begin: (events) => torrents.fetchPack({ infoHash: toHex(infoHash), info, files, contentKey }, events),
       onProgress: () => {},
       onLost(_, reason) {
         isCorrupt ||= reason === 'corrupt'
@@ -190,25 +194,31 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
     }
     const unlisten = wants.map(({ signal }) => onAbort(signal, giveUp))
     try {
-      return await swarm.done
+      return (await swarm.done).map((result) => result.error ?? 'done')
     } catch (error) {
       const failure = toContentError(error)
-      if (failure.code !== 'aborted') return wants.map(() => ({ error: { code: failure.code, message: failure.message } }))
+      if (failure.code !== 'aborted') return wants.map(() => toErrorData(failure))
       return wants.map(() => (isCorrupt ? corrupt : 'later'))
     } finally {
       for (const stop of unlisten) stop()
     }
   }
 
-  function settle(want: Want, holder: DeviceId, result: PackedResult | 'later' | undefined): void {
-    if (result !== undefined && result !== 'later') {
-      if (result.error === undefined) return want.settled.resolve()
-      if (result.error.code !== 'corrupt') return want.settled.reject(fromErrorData(result.error))
-      want.corrupt ??= new Map()
-      want.corrupt.set(holder, Date.now() + CORRUPT_FOR)
-    } else if (result === undefined || ++want.tries > 1) {
+  function settle(want: Want, holder: DeviceId, received: Received): void {
+    if (received === 'done') {
+      want.settled.resolve()
+      return
+    }
+    if (received === 'missing' || (received === 'later' && ++want.tries > 1)) {
       want.without ??= new Set()
       want.without.add(holder)
+    } else if (received !== 'later') {
+      if (received.code !== 'corrupt') {
+        want.settled.reject(fromErrorData(received))
+        return
+      }
+      want.corrupt ??= new Map()
+      want.corrupt.set(holder, Date.now() + CORRUPT_FOR)
     }
     if (want.signal.aborted) return
     queueOf(want.share).add(want)
@@ -236,14 +246,13 @@ export function createSmallFiles(holders: Holders, torrents: Torrents): SmallFil
   }
 }
 
-const corrupt: PackedResult = { error: { code: 'corrupt', message: 'a holder sent other content than asked for' } }
+const corrupt: ErrorData = { code: 'corrupt', message: 'a holder sent other content than asked for' }
 
-async function unpackInline(cipher: Uint8Array, want: Want): Promise<PackedResult> {
+async function unpackInline(cipher: Uint8Array, want: Want): Promise<Received> {
   try {
-    await unpackOne(cipher, { ...want, key: payloadKey(want.contentKey, want.sha256) })
-    return {}
+    await unpackOne(want.contentKey, cipher, want)
+    return 'done'
   } catch (error) {
-    const { code, message } = error instanceof ContentError ? error : toContentError(error)
-    return { error: { code, message } }
+    return toErrorData(error)
   }
 }

@@ -13,13 +13,15 @@ export interface Stamp {
 /** Difference of times that comes from writing nanoseconds as floating-point milliseconds. */
 const MILLISECONDS_ROUNDING = 0.001
 
-const toStamp = (stat: BigIntStats): Stamp => {
+/** @throws ContentError `io` when it is no regular file. */
+export const toStamp = (stat: BigIntStats): Stamp => {
   if (!stat.isFile()) throw new ContentError('io', 'not a regular file')
   return { size: Number(stat.size), mtime: stat.mtimeNs, inode: stat.ino }
 }
 
 export const stampOf = (fd: number): Stamp => toStamp(fstatSync(fd, { bigint: true }))
-export const stampOfHandle = async (file: FileHandle): Promise<Stamp> => toStamp(await file.stat({ bigint: true }))
+export const stampOfHandle = async (file: FileHandle): Promise<Stamp> =>
+  toStamp(await file.stat({ bigint: true }))
 
 export const equalStamps = (a: Stamp, b: Stamp): boolean =>
   a.size === b.size && a.mtime === b.mtime && a.inode === b.inode
@@ -37,7 +39,11 @@ export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.
  * Reads from a file that must be in one state before and after; without `expected`, the state found.
  * @throws ContentError `changed`
  */
-export function readStable<T>(path: string, expected: Stamp | undefined, read: (fd: number, stamp: Stamp) => T): T {
+export function readStable<T>(
+  path: string,
+  expected: Stamp | undefined,
+  read: (fd: number, stamp: Stamp) => T,
+): T {
   const fd = openSync(path, READ_FLAGS)
   try {
     const stamp = stampOf(fd)

@@ -1,7 +1,7 @@
 /** Chunk stores (webtorrent's interface) over a user's file and over memory. Pieces are ciphertext, files plaintext. */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import type { ChunkStore } from 'webtorrent'
-import { giveBuffer } from './big-piece.ts'
+import { giveBuffer } from './buffers.ts'
 import { crypt } from './cipher.ts'
 import { ContentError } from './content.ts'
 import { toContentError } from './errors.ts'
@@ -121,7 +121,7 @@ export function filledFileStore({ to, size, offset, key }: WantedSegment): Fille
 }
 
 /** A pack's ciphertext in memory. */
-export function memoryStore(bytes: Uint8Array): ChunkStore {
+export function memoryStore(bytes: Uint8Array, onClose: () => void = () => {}): ChunkStore {
   const size = bytes.length
   return {
     chunkLength: pieceLengthOf(size),
@@ -134,7 +134,10 @@ export function memoryStore(bytes: Uint8Array): ChunkStore {
       callback(null)
       giveBuffer(piece)
     },
-    close: nothing,
+    close(callback) {
+      onClose()
+      callback(null)
+    },
     destroy: nothing,
   }
 }

@@ -20,7 +20,14 @@ export interface Swarm<T> {
   stop(): void
 }
 
-export function createSwarm<T>({ holders, share, infoHash, begin, onProgress, onLost }: SwarmOptions<T>): Swarm<T> {
+export function createSwarm<T>({
+  holders,
+  share,
+  infoHash,
+  begin,
+  onProgress,
+  onLost,
+}: SwarmOptions<T>): Swarm<T> {
   const overStreams = new Set<DeviceId>()
   const transfer = begin({
     progress: onProgress,

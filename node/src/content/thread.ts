@@ -6,6 +6,9 @@ import { type MessagePort, parentPort, type Transferable, Worker } from 'node:wo
 import { ContentError } from './content.ts'
 import { type ErrorData, fromErrorData, toErrorData } from './errors.ts'
 
+/** Megabytes for young objects: threads hold little but buffers, and are many. */
+const YOUNG_GENERATION = 8
+
 /** Jobs a kind of thread knows: name → what goes in and what comes out. */
 export type Jobs = Record<string, { in: unknown; out: unknown }>
 
@@ -50,7 +53,9 @@ export function createThread<J extends Jobs, E = never>(options: ThreadOptions<E
   let closed = false
 
   function start(): Worker {
-    const started = new Worker(options.script, { resourceLimits: { maxYoungGenerationSizeMb: Number(process.env.YG ?? 8) } })
+    const started = new Worker(options.script, {
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
+    })
     started.on('message', (message: FromThread<E>) => {
       if ('event' in message) {
         options.onEvent?.(message.event)

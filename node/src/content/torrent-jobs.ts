@@ -1,6 +1,7 @@
 /** What torrent threads do. Each runs one WebTorrent client; info hashes are hex here, as webtorrent has them. */
-import type { DeviceId, Sha256 } from '@cofolder/protocol'
+
 import type { MessagePort } from 'node:worker_threads'
+import type { DeviceId, Sha256 } from '@cofolder/protocol'
 import type { ErrorData } from './errors.ts'
 import type { Stamp } from './stamp.ts'
 
@@ -18,7 +19,7 @@ export interface PackedFile {
   /** Undefined: not here. */
   readonly place?: { readonly path: string; readonly stamp: Stamp }
   readonly size: number
-  readonly key: Uint8Array
+  readonly sha256: Sha256
 }
 
 export interface WantedSegment {
@@ -36,12 +37,15 @@ export interface WantedSegment {
 export interface WantedPack {
   readonly infoHash: string
   readonly info: Uint8Array
-  readonly files: readonly {
-    readonly size: number
-    readonly sha256: Sha256
-    readonly key: Uint8Array
-    readonly to: string
-  }[]
+  readonly contentKey: Uint8Array
+  readonly files: readonly PackedTarget[]
+}
+
+/** A small file to be written. */
+export interface PackedTarget {
+  readonly size: number
+  readonly sha256: Sha256
+  readonly to: string
 }
 
 /** `corrupt`: the holder sent other bytes than asked for. */
@@ -59,14 +63,21 @@ export type TorrentJobs = {
   touch: { in: { readonly infoHash: string }; out: boolean }
   /** Packs what is readable; `info` is absent when nothing is. */
   pack: {
-    in: { readonly files: readonly PackedFile[] }
+    in: { readonly files: readonly PackedFile[]; readonly contentKey: Uint8Array }
     out: {
       readonly has: readonly boolean[]
-      readonly torrent?: { readonly info: Uint8Array<ArrayBuffer>; readonly infoHash: string; readonly size: number }
+      readonly torrent?: {
+        readonly info: Uint8Array<ArrayBuffer>
+        readonly infoHash: string
+        readonly size: number
+      }
     }
   }
   /** A wire over a stream for a served torrent; false when it is not served. */
-  attach: { in: { readonly infoHash: string; readonly stream: MessagePort; readonly id: string }; out: boolean }
+  attach: {
+    in: { readonly infoHash: string; readonly stream: MessagePort; readonly id: string }
+    out: boolean
+  }
   /** Resolves when every piece is in the file. */
   fetch: { in: WantedSegment; out: undefined }
   /** Resolves when the files are written, checked and on disk, or failed one by one. */
@@ -85,7 +96,12 @@ export type LostReason =
   | 'suspect' // one of several, one of which sent wrong bytes
 
 export type TorrentEvent =
-  | { readonly type: 'lost'; readonly infoHash: string; readonly holder: DeviceId; readonly reason: LostReason }
+  | {
+      readonly type: 'lost'
+      readonly infoHash: string
+      readonly holder: DeviceId
+      readonly reason: LostReason
+    }
   /** Verified bytes of a transfer so far. */
   | { readonly type: 'progress'; readonly infoHash: string; readonly verified: number }
   /** Bytes on the wire since the last event. */

@@ -1,10 +1,12 @@
 /** A torrent thread: one WebTorrent client that serves and fetches. Each thread has its own port and core. */
 import type { Torrent } from 'webtorrent'
+import { givePackBuffer, takePackBuffer } from './buffers.ts'
 import { type Client, startClient } from './client.ts'
 import { ContentError } from './content.ts'
 import { createFetching, type Fetching } from './fetching.ts'
 import { createServing, type Serving } from './serving.ts'
 import { answerJobs } from './thread.ts'
+import { madeGarbage } from './tidy.ts'
 import type { TorrentEvent, TorrentJobs } from './torrent-jobs.ts'
 import { unpack } from './unpack.ts'
 
@@ -70,20 +72,25 @@ const tell = answerJobs<TorrentJobs, TorrentEvent>({
   },
   serve: async (segment) => void (await (await started()).serving.serve(segment)),
   touch: async ({ infoHash }) => (await started()).serving.touch(infoHash),
-  pack: async ({ files }) => (await started()).serving.pack(files),
+  pack: async ({ files, contentKey }) => (await started()).serving.pack(files, contentKey),
   attach: async ({ infoHash, stream, id }) => (await started()).serving.attach(infoHash, stream, id),
   async fetch(wanted) {
     const { fetching } = await started()
     await fetching.segment(wanted)
     reportTraffic()
   },
-  async fetchPack({ infoHash, info, files }) {
+  async fetchPack({ infoHash, info, files, contentKey }) {
     const { fetching } = await started()
     const size = files.reduce((sum, file) => sum + file.size, 0)
-    const payload = await fetching.payload(infoHash, info, size)
+    const memory = takePackBuffer(size)
+    await fetching.payload(infoHash, info, memory)
     reportTraffic()
-    return await unpack(payload, files)
+    const results = await unpack(contentKey, memory, files)
+    givePackBuffer(memory)
+    madeGarbage(size)
+    return results
   },
-  peer: async ({ infoHash, holder, path }) => void (await (await started()).fetching.peer(infoHash, holder, path)),
+  peer: async ({ infoHash, holder, path }) =>
+    void (await (await started()).fetching.peer(infoHash, holder, path)),
   stop: async ({ infoHash }) => void (await started()).fetching.stop(infoHash),
 })

@@ -1,6 +1,7 @@
 /** The torrent threads, seen from the main thread: which torrent lives where, and what is going on in it. */
-import type { DeviceId } from '@cofolder/protocol'
+
 import type { MessagePort } from 'node:worker_threads'
+import type { DeviceId } from '@cofolder/protocol'
 import { ContentError } from './content.ts'
 import { OPEN_SEGMENTS_PER_THREAD, THREAD_IDLE } from './limits.ts'
 import { createThread, type Thread } from './thread.ts'
@@ -38,8 +39,10 @@ export interface Torrents {
   /** Loads a segment's torrent, unless it is; gives the TCP port it is served on. */
   serve(segment: ServedSegment): Promise<number>
   /** Port and info dict of a torrent that is served, and stays so for a while. */
-  served(infoHash: string): Promise<{ readonly port: number; readonly info: Uint8Array<ArrayBuffer> } | undefined>
-  pack(files: readonly PackedFile[], size: number): Promise<ServedPack>
+  served(
+    infoHash: string,
+  ): Promise<{ readonly port: number; readonly info: Uint8Array<ArrayBuffer> } | undefined>
+  pack(files: readonly PackedFile[], size: number, contentKey: Uint8Array): Promise<ServedPack>
   attach(infoHash: string, stream: MessagePort, id: string): Promise<boolean>
   fetchSegment(wanted: WantedSegment, events: TransferEvents): Transfer<void>
   fetchPack(wanted: WantedPack, events: TransferEvents): Transfer<readonly PackedResult[]>
@@ -100,9 +103,12 @@ export function createTorrents(host: string, threadCount: number): Torrents {
     return here.port
   }
   /** Transfers weigh more than torrents that are merely loaded. */
-  const weight = ({ served, transfers, loading }: TorrentThread): number => served.size + 4 * transfers.size + loading
-  const idlest = (): TorrentThread => threads.reduce((best, other) => (weight(other) < weight(best) ? other : best))
-  const homeOf = (infoHash: string): TorrentThread | undefined => threads.find(({ served }) => served.has(infoHash))
+  const weight = ({ served, transfers, loading }: TorrentThread): number =>
+    served.size + 4 * transfers.size + loading
+  const idlest = (): TorrentThread =>
+    threads.reduce((best, other) => (weight(other) < weight(best) ? other : best))
+  const homeOf = (infoHash: string): TorrentThread | undefined =>
+    threads.find(({ served }) => served.has(infoHash))
 
   async function loading<T>(work: (here: TorrentThread) => Promise<T>): Promise<T> {
     const here = idlest()
@@ -124,7 +130,11 @@ export function createTorrents(host: string, threadCount: number): Torrents {
     return undefined
   }
 
-  function begin<T>(infoHash: string, events: TransferEvents, run: (here: TorrentThread) => Promise<T>): Transfer<T> {
+  function begin<T>(
+    infoHash: string,
+    events: TransferEvents,
+    run: (here: TorrentThread) => Promise<T>,
+  ): Transfer<T> {
     // A torrent lives in one thread at most; one that is served where it is fetched anew holds bytes gone bad.
     const here = homeOf(infoHash) ?? idlest()
     here.transfers.set(infoHash, events)
@@ -170,10 +180,10 @@ export function createTorrents(host: string, threadCount: number): Torrents {
         here.served.set(segment.infoHash, { info: new Uint8Array(segment.info), packBytes: 0 })
         return port
       }),
-    pack: (files, size) =>
+    pack: (files, size, contentKey) =>
       loading(async (here) => {
         const port = await portOf(here)
-        const { has, torrent } = await here.thread.run('pack', { files })
+        const { has, torrent } = await here.thread.run('pack', { files, contentKey })
         if (!torrent) return { has }
         here.served.set(torrent.infoHash, { info: torrent.info, packBytes: size })
         return { has, torrent: { info: torrent.info, port } }

@@ -7,13 +7,18 @@ import { createPump } from './pump.ts'
 import { encodeMessage, parseHello } from './wire.ts'
 
 /** Carries bytes both ways until either side ends. The messages must not be read by anybody else. */
-async function carry(stream: MessageStream, messages: AsyncIterator<Uint8Array>, port: MessagePort): Promise<void> {
+async function carry(
+  stream: MessageStream,
+  messages: AsyncIterator<Uint8Array>,
+  port: MessagePort,
+): Promise<void> {
   const pump = createPump(port, {
     receive: (bytes) => stream.send(bytes),
     onClose: () => void stream.close(),
   })
   try {
-    for (let next = await messages.next(); !next.done; next = await messages.next()) await pump.send(next.value)
+    for (let next = await messages.next(); !next.done; next = await messages.next())
+      await pump.send(next.value)
   } finally {
     pump.close()
     await stream.close()

@@ -8,15 +8,24 @@ import * as v from 'valibot'
 import { MAX_ANSWERED_PACK_BYTES, MAX_INFO_BYTES, MAX_INLINE_BYTES, MAX_PACK_FILES } from './limits.ts'
 
 const bytes = (length: number) =>
-  v.custom<Uint8Array<ArrayBuffer>>((x) => x instanceof Uint8Array && x.length === length, `expected ${length} bytes`)
+  v.custom<Uint8Array<ArrayBuffer>>(
+    (x) => x instanceof Uint8Array && x.length === length,
+    `expected ${length} bytes`,
+  )
 const bytesUpTo = (length: number) =>
-  v.custom<Uint8Array<ArrayBuffer>>((x) => x instanceof Uint8Array && x.length <= length, `over ${length} bytes`)
+  v.custom<Uint8Array<ArrayBuffer>>(
+    (x) => x instanceof Uint8Array && x.length <= length,
+    `over ${length} bytes`,
+  )
 const Id = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff))
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 const Port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
 
 /** A small file as wanted. The total is bounded by `wantedBytes`. */
-const WantedFileSchema = v.strictObject({ sha256: bytes(32), size: v.pipe(Size, v.maxValue(MAX_ANSWERED_PACK_BYTES)) })
+const WantedFileSchema = v.strictObject({
+  sha256: bytes(32),
+  size: v.pipe(Size, v.maxValue(MAX_ANSWERED_PACK_BYTES)),
+})
 
 const RequestSchema = v.variant('type', [
   /** Serve this segment as a torrent. */
@@ -42,7 +51,11 @@ const RequestSchema = v.variant('type', [
   }),
 ])
 export type ContentRequest = v.InferOutput<typeof RequestSchema>
-export type ContentQuestion = ContentRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never
+export type ContentQuestion = ContentRequest extends infer R
+  ? R extends unknown
+    ? Omit<R, 'id'>
+    : never
+  : never
 
 const AnswerSchema = v.variant('type', [
   /** Not a member with access, as far as the holder knows. */
@@ -116,4 +129,5 @@ const MAX_HELLO_BYTES = 256
 export const parseRequest = parser<ContentRequest>(RequestSchema, MAX_REQUEST_MESSAGE)
 export const parseAnswer = parser<ContentAnswer>(AnswerSchema, MAX_ANSWER_BYTES)
 export const parseHello = parser<WireHello>(WireHelloSchema, MAX_HELLO_BYTES)
-export const encodeMessage = (message: ContentRequest | ContentAnswer | WireHello): Uint8Array => encode(message)
+export const encodeMessage = (message: ContentRequest | ContentAnswer | WireHello): Uint8Array =>
+  encode(message)

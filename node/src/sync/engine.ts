@@ -305,20 +305,14 @@ export class Engine {
 
   /** Tells and learns until there is nothing left to agree on. */
   async #agree(local: LocalTree): Promise<Plan> {
-    let planned = this.#plan(local)
-    if (process.env.DBG)
-      console.log(
-        JSON.stringify([...local.known].map(([n, f]) => [n, f.state])),
-        local.fresh.map((f) => `${f.path} ${f.busy}`),
-        planned.agree.map((a) => `${a.do} ${(a as any).change} ${(a as any).node ?? (a as any).entry?.node}`),
-        planned.steps.map((s) => `${s.do} ${'entry' in s ? s.entry.path : s.node}`),
-      )
+    let rest = local
+    let planned = this.#plan(rest)
     for (let i = 0; i < MAX_PLANS; i++) {
       const told = planned.agree.length > 0 && (await this.#tell(planned.agree))
+      if (told) rest = planned.left
       const settled = this.#settle()
       if (!told && !settled) break
-      planned = this.#plan(told ? planned.left : local)
-      local = planned.left
+      planned = this.#plan(rest)
     }
     return planned
   }

@@ -41,6 +41,8 @@ export interface Capabilities {
   readonly executable: boolean
   /** Whether names Windows cannot have are refused. */
   readonly windowsNames: boolean
+  /** Permission bits that a new file gets, as its user is used to. */
+  readonly newFileMode: number
 }
 
 /** A folder that stays the same folder under `path`, whoever renames it or one of its parents or puts a link there. */

@@ -164,7 +164,7 @@ export class Jobs {
     const fetched = await fs.stat(temp)
     if (fetched.size !== content.size) throw new FileSystemError('io', 'the fetched file has another size')
     await fs.setModified(temp, content.mtime)
-    const mode = withExecutable(old?.stamp.mode ?? fetched.mode, content.executable)
+    const mode = withExecutable(old?.stamp.mode ?? this.#o.capabilities.newFileMode, content.executable)
     if (this.#o.capabilities.executable && mode !== fetched.mode) await fs.setMode(temp, mode)
     const from = [TEMP_FOLDER, tempName(entry)]
     const stamp = stampOf(fetched)

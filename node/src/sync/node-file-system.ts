@@ -246,7 +246,14 @@ async function capabilities(folder: string): Promise<Capabilities> {
       () => true,
       () => false,
     )
-    return { caseSensitive, maxNameBytes: 255, symlinks, executable, windowsNames: windows }
+    return {
+      caseSensitive,
+      maxNameBytes: 255,
+      symlinks,
+      executable,
+      windowsNames: windows,
+      newFileMode: 0o666 & ~process.umask(),
+    }
   } finally {
     await fsp.rm(probe, { force: true })
   }

@@ -4,7 +4,14 @@ import { mkdtempSync } from 'node:fs'
 import { lstat, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createDeviceKeys, type DeviceId, deviceIdOf, type FileContent, type ShareId, toHex } from '@cofolder/protocol'
+import {
+  createDeviceKeys,
+  type DeviceId,
+  deviceIdOf,
+  type FileContent,
+  type ShareId,
+  toHex,
+} from '@cofolder/protocol'
 import type { Network } from '../../network/network.ts'
 import type { ContentIndex, ContentLocation, FileDigest } from '../content.ts'
 import { contentKey } from '../keys.ts'

@@ -129,7 +129,14 @@ export class MemoryFileSystem implements FileSystem {
 
   async capabilities(): Promise<Capabilities> {
     const { caseSensitive, executable } = this.#options
-    return { caseSensitive, executable, maxNameBytes: 255, symlinks: true, windowsNames: false }
+    return {
+      caseSensitive,
+      executable,
+      maxNameBytes: 255,
+      symlinks: true,
+      windowsNames: false,
+      newFileMode: 0o644,
+    }
   }
 
   async stat(path: string): Promise<FileStat> {
