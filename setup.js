@@ -29,7 +29,8 @@ function installDependencies() {
   const installed = changedAt(at('node_modules', '.package-lock.json'))
   if (installed > 0 && installed >= changedAt(at('package-lock.json'))) return
   console.error('Installing dependencies …')
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  // Not "npm ci": it refuses a lockfile that lacks the optional packages of other systems.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
 }
 
 function buildPage() {
@@ -47,7 +48,10 @@ function installTestPrograms() {
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
   const apt = (...args) => {
     const [command, ...rest] = [...sudo, 'apt-get', '-qq', '-y', ...args]
-    run(command, rest, { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, stdio: ['ignore', 'ignore', 'inherit'] })
+    run(command, rest, {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
   }
   apt('update')
   apt('install', '--no-install-recommends', ...missing)

@@ -10,7 +10,7 @@ const START_TIMEOUT_MS = 30_000
 const COMMAND_TIMEOUT_MS = 300_000
 const STOP_TIMEOUT_MS = 15_000
 
-export interface CommandResult {
+interface CommandResult {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
@@ -38,7 +38,7 @@ export interface RelayProcess extends AsyncDisposable {
 }
 
 /** Runs `cofolder` with a profile and collects what it prints. */
-export async function cofolder(home: string, args: readonly string[], input = ''): Promise<CommandResult> {
+async function cofolder(home: string, args: readonly string[], input = ''): Promise<CommandResult> {
   const child = spawn(process.execPath, [COFOLDER, ...args], {
     env: { ...process.env, COFOLDER_HOME: home },
     stdio: ['pipe', 'pipe', 'pipe'],

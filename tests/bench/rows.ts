@@ -32,7 +32,7 @@ export async function writeRandom(path: string, size: number): Promise<void> {
 
 const sizeOf = (path: string): number => (existsSync(path) ? lstatSync(path).size : -1)
 
-export async function sha256(path: string): Promise<string> {
+async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(path, { highWaterMark: MIB }), hash)
   return hash.digest('hex')

@@ -54,7 +54,7 @@ test('two people share a folder from their pages', async () => {
     const { card } = await bob.json<{ card: string }>('card')
     const form = hers.getByRole('region', { name: 'Share a folder' })
     await form.getByLabel('Folder on this device').fill(at('Photos'))
-    await form.getByLabel('With (contact or card').fill(card)
+    await form.getByLabel('With (contact or card)').fill(card)
     await form.getByRole('button', { name: 'Share' }).click()
     await form.getByText('Shared. Send this link').waitFor()
 

@@ -19,7 +19,7 @@ export interface ShareStatus {
   needsConfirmation?: { deletes: number }
 }
 
-export interface Member {
+interface Member {
   id: string
   name: string
   role: 'owner' | 'editor' | 'viewer'
@@ -65,7 +65,7 @@ export function takeToken(): string | undefined {
   return sessionStorage.getItem(TOKEN_KEY) ?? undefined
 }
 
-export class ApiError extends Error {}
+class ApiError extends Error {}
 
 async function call(method: string, path: string, body?: unknown): Promise<unknown> {
   const response = await fetch(`/api/v1${path}`, {

@@ -22,7 +22,7 @@ export function ShareFolder({ onDone }: { onDone: () => void }) {
             />
           </label>
           <label>
-            With (contact or card; may stay empty)
+            With (contact or card)
             <input
               value={person}
               onChange={(event) => setPerson(event.target.value)}

@@ -30,8 +30,8 @@ export interface AnswerOptions {
   readonly mayServe: (share: ShareId, device: DeviceId) => boolean
   readonly hashing: Hashing
   readonly torrents: Torrents
-  /** Tells the relay's tracker about a segment that is served from this port. */
-  readonly onServed: (share: ShareId, infoHash: string, port: number) => void
+  /** A segment's torrent was loaded. */
+  readonly onServed: (share: ShareId, infoHash: string) => void
 }
 
 type Question<T extends ContentRequest['type']> = Extract<ContentRequest, { type: T }>
@@ -68,7 +68,7 @@ export function answerRequests(options: AnswerOptions): {
         if (!equalBytes(infoHashOf(info), infoHash)) continue
         hashing.infos.add(infoHash, info)
         const port = await torrents.serve({ infoHash: hex, info, path, offset, size, stamp, key })
-        options.onServed(share, hex, port)
+        options.onServed(share, hex)
         return { type: 'segment', info, port }
       } catch {
         // Changed or unreadable by now: the next place, or none.

@@ -25,7 +25,7 @@ interface Transfer {
   readonly opened: PromiseWithResolvers<Torrent>
   readonly done: PromiseWithResolvers<void>
   readonly connections: Map<number, { readonly holder: DeviceId; readonly connection: HolderConnection }>
-  verified: number
+  received: number
   reported: number
   /** When bytes last came in. */
   active: number
@@ -33,12 +33,13 @@ interface Transfer {
 
 export interface FetchingEvents {
   lost(infoHash: string, holder: DeviceId, reason: LostReason): void
-  progress(infoHash: string, verified: number): void
+  progress(infoHash: string, received: number): void
   traffic(torrent: Torrent): void
 }
 
 export interface Fetching {
-  segment(wanted: WantedSegment): Promise<void>
+  /** Gives the bytes that were not there before. */
+  segment(wanted: WantedSegment): Promise<number>
   /** A payload into memory of its size. */
   payload(infoHash: string, info: Uint8Array, memory: Uint8Array): Promise<void>
   peer(infoHash: string, holder: DeviceId, path: Path): Promise<void>
@@ -64,7 +65,7 @@ export function createFetching(
       opened: Promise.withResolvers(),
       done: Promise.withResolvers(),
       connections: new Map(),
-      verified: 0,
+      received: 0,
       reported: 0,
       active: Date.now(),
     }
@@ -118,7 +119,7 @@ export function createFetching(
     })
     torrent.on('verified', (index: number) => {
       givers.delete(index)
-      transfer.verified += Math.min(pieceLength, size - index * pieceLength)
+      if (!hasBit(bitfield, index)) transfer.received += Math.min(pieceLength, size - index * pieceLength)
     })
     torrent.on('download', () => {
       transfer.active = Date.now()
@@ -170,6 +171,7 @@ export function createFetching(
           throw error
         }
         await run(transfer, infoHash, info, size, store, bitfield)
+        return transfer.received
       }),
 
     payload: (infoHash, info, memory) =>
@@ -211,9 +213,9 @@ export function createFetching(
 
     sweep(now) {
       for (const [infoHash, transfer] of transfers) {
-        if (transfer.verified !== transfer.reported) {
-          transfer.reported = transfer.verified
-          events.progress(infoHash, transfer.verified)
+        if (transfer.received !== transfer.reported) {
+          transfer.reported = transfer.received
+          events.progress(infoHash, transfer.received)
         }
         if (now - transfer.active <= STALL_TIMEOUT) continue
         for (const tag of [...transfer.connections.keys()]) drop(infoHash, transfer, tag, 'stalled')
@@ -221,6 +223,9 @@ export function createFetching(
     },
   }
 }
+
+const hasBit = (bits: Uint8Array, index: number): boolean =>
+  ((bits[index >> 3] ?? 0) & (0x80 >> (index & 7))) !== 0
 
 const noPieces = (size: number): Uint8Array => new Uint8Array(Math.ceil(pieceCountOf(size) / 8))
 

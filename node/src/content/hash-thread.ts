@@ -45,6 +45,10 @@ function readRange(
   }
 }
 
+/** Opens a range's file; one with a stamp must be in that state before and after. */
+const readRangeOf = <T>({ path, stamp }: Range, read: (fd: number) => T): T =>
+  stamp ? readStable(path, stamp, read) : withFile(path, 'r', read)
+
 const finish = (hash: Hash): Uint8Array<ArrayBuffer> => new Uint8Array(hash.digest())
 
 function sha256Of(fd: number, offset: number, size: number): Uint8Array<ArrayBuffer> {
@@ -103,10 +107,7 @@ function unfollow(id: number): void {
 
 answerJobs<HashJobs>({
   small: ({ paths, largeFrom }) => paths.map((path) => smallDigest(path, largeFrom)),
-  sha256: ({ path, offset, size, stamp }) =>
-    stamp
-      ? readStable(path, stamp, (fd) => sha256Of(fd, offset, size))
-      : withFile(path, 'r', (fd) => sha256Of(fd, offset, size)),
+  sha256: (range) => readRangeOf(range, (fd) => sha256Of(fd, range.offset, range.size)),
   segment: (range) =>
     readStable(range.path, range.stamp, (fd) => {
       const sha256 = sha256Of(fd, range.offset, range.size)
@@ -115,7 +116,7 @@ answerJobs<HashJobs>({
     }),
   info: (range) => readStable(range.path, range.stamp, (fd) => infoOf(fd, range, range.key)),
   copy: ({ from, to, toOffset }) =>
-    readStable(from.path, from.stamp, (source) =>
+    readRangeOf(from, (source) =>
       withFile(to, 'r+', (target) => {
         const hash = createHash('sha256')
         let at = toOffset

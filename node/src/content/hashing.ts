@@ -10,7 +10,7 @@ import {
   type ShareId,
 } from '@cofolder/protocol'
 import { ContentError, type DigestRequest, type DigestResult } from './content.ts'
-import { fromErrorData, toContentError } from './errors.ts'
+import { fromErrorData, toContentError, toErrorData } from './errors.ts'
 import type { HashJobs, Range, SegmentDigest, SmallDigest } from './hash-jobs.ts'
 import { createInfoCache, type InfoCache } from './info-cache.ts'
 import {
@@ -26,7 +26,7 @@ import { changed, equalStamps, READ_FLAGS, type Stamp, stampOfHandle } from './s
 import { createThread, type Thread } from './thread.ts'
 
 /** A running SHA-256 over a file that is being filled from its start. */
-export interface Follower {
+interface Follower {
   /** The bytes before `position` are final. Calls must not overlap. */
   advance(position: number): Promise<void>
   /** The digest of everything advanced over, after the file went to disk. */
@@ -53,10 +53,14 @@ export function segmentSizeOf(size: number): number {
   return segment
 }
 
-export function createHashing(
-  threadCount: number,
-  contentKey: (share: ShareId) => Uint8Array | undefined,
-): Hashing {
+export interface HashingOptions {
+  readonly threads: number
+  readonly keys: (share: ShareId) => Uint8Array | undefined
+  /** A large file is being hashed: others will want it soon. */
+  readonly onLarge?: (share: ShareId) => void
+}
+
+export function createHashing({ threads: threadCount, keys, onLarge }: HashingOptions): Hashing {
   const threads = Array.from({ length: threadCount }, createHashThread)
   const infos = createInfoCache()
   let nextFollower = 0
@@ -73,8 +77,9 @@ export function createHashing(
   const large = createSlots(LARGE_DIGESTS)
 
   async function digestLarge({ share, path }: DigestRequest, stamp: Stamp): Promise<DigestResult> {
-    const key = contentKey(share)
+    const key = keys(share)
     if (!key) throw new ContentError('io', 'the share’s key is not known')
+    onLarge?.(share)
     const { size } = stamp
     const step = segmentSizeOf(size)
     const whole = run('sha256', { path, offset: 0, size, stamp })
@@ -105,15 +110,21 @@ export function createHashing(
     return { digest: { size: result.size, sha256: result.sha256, segments: [] } }
   }
 
+  const small = (requests: readonly DigestRequest[]): Promise<readonly SmallDigest[]> =>
+    run('small', { paths: requests.map(({ path }) => path), largeFrom: SEGMENTED_FROM }).catch(
+      (error: unknown) => requests.map(() => ({ error: toErrorData(error) })),
+    )
+
+  async function one(request: DigestRequest): Promise<SmallDigest | undefined> {
+    return (await digestHere(request.path)) ?? (await small([request]))[0]
+  }
+
   async function batch(requests: readonly DigestRequest[]): Promise<readonly DigestResult[]> {
     const results =
-      requests.length <= DIGEST_HERE_FILES
-        ? await Promise.all(requests.map(({ path }) => digestHere(path)))
-        : await run('small', { paths: requests.map(({ path }) => path), largeFrom: SEGMENTED_FROM })
+      requests.length <= DIGEST_HERE_FILES ? await Promise.all(requests.map(one)) : await small(requests)
     return await Promise.all(
-      requests.map(async (request, index) => {
-        const result =
-          results[index] ?? (await run('small', { paths: [request.path], largeFrom: SEGMENTED_FROM }))[0]
+      requests.map((request, index) => {
+        const result = results[index]
         return result ? settle(request, result) : { error: new ContentError('io', 'the file was not hashed') }
       }),
     )
@@ -195,7 +206,6 @@ async function digestHere(path: string): Promise<SmallDigest | undefined> {
     if (!equalStamps(await stampOfHandle(again), stamp)) throw changed()
     return { size: stamp.size, sha256: new Uint8Array(createHash('sha256').update(bytes).digest()) }
   } catch (error) {
-    const { code, message } = toContentError(error)
-    return { error: { code, message } }
+    return { error: toErrorData(error) }
   }
 }

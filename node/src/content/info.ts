@@ -28,7 +28,7 @@ function prefix(size: number): Buffer {
 }
 
 /** Info dict from the concatenated SHA-1s of the pieces. */
-export function encodeInfo(size: number, pieces: Uint8Array): Uint8Array<ArrayBuffer> {
+function encodeInfo(size: number, pieces: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.concat([prefix(size), pieces, SUFFIX]))
 }
 

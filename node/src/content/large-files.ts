@@ -8,15 +8,17 @@ import type { Hashing } from './hashing.ts'
 import { cloneFile } from './local-copies.ts'
 import type { FileProgress } from './progress.ts'
 import type { Segments } from './segments.ts'
+import type { Torrents } from './torrents.ts'
 import { TEMPORARY_MODE } from './unpack.ts'
 
 export interface LargeFileOptions {
   readonly index: ContentIndex
   readonly hashing: Hashing
   readonly segments: Segments
+  readonly torrents: Torrents
 }
 
-export interface LargeRequest extends FetchRequest {
+interface LargeRequest extends FetchRequest {
   readonly contentKey: Uint8Array
   readonly signal: AbortSignal
   readonly onWaiting: () => void
@@ -33,7 +35,7 @@ interface Placed {
   readonly offset: number
 }
 
-export function createLargeFiles({ index, hashing, segments }: LargeFileOptions): LargeFiles {
+export function createLargeFiles({ index, hashing, segments, torrents }: LargeFileOptions): LargeFiles {
   /** Segments being fetched, by share and info hash: what is wanted twice is fetched once and copied. */
   const underWay = new Map<
     string,
@@ -102,13 +104,13 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
         // The other file went its way already; this one is fetched.
       }
     }
-    let verified = 0
+    let received = 0
     const done = segments.fetch({
       ...{ share, segment, contentKey, to, offset, partial, signal },
       onWaiting: request.onWaiting,
-      onProgress(bytes) {
-        progress.received(Math.max(0, bytes - verified))
-        verified = Math.max(verified, bytes)
+      onReceived(bytes) {
+        received += bytes
+        progress.received(bytes)
       },
     })
     const entry = { to, offset, done }
@@ -118,6 +120,7 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
     } finally {
       if (underWay.get(name) === entry) underWay.delete(name)
     }
+    progress.found(Math.max(0, segment.size - received))
     // The pieces match the info hash; that it belongs to this SHA-256 is the author's word until now.
     if (!(await isRight(to, placed)))
       throw new ContentError('corrupt', 'a segment is not what its version says')
@@ -147,6 +150,7 @@ export function createLargeFiles({ index, hashing, segments }: LargeFileOptions)
       if (!last || last.offset + last.segment.size !== content.size) {
         throw new ContentError('corrupt', 'the segments of a version do not make up its size')
       }
+      torrents.warm()
       const partial = await prepare(request)
       const follower = hashing.follow(to)
       const stop = new AbortController()

@@ -5,6 +5,7 @@ import { chmod, copyFile, open } from 'node:fs/promises'
 import { equalBytes, type FileContent, SEGMENTED_FROM, type ShareId } from '@cofolder/protocol'
 import { stampIfStill } from './answers.ts'
 import type { ContentIndex } from './content.ts'
+import { toContentError } from './errors.ts'
 import type { Hashing } from './hashing.ts'
 import { TEMPORARY_MODE, writeSynced } from './unpack.ts'
 
@@ -55,7 +56,12 @@ export async function copyFromHere(
       await writeSynced(to, bytes)
       return true
     }
-    await cloneFile(location.path, to)
+    try {
+      await cloneFile(location.path, to)
+    } catch (error) {
+      if (toContentError(error).code === 'disk-full') throw error
+      continue
+    }
     if (equalBytes(await hashing.sha256({ path: to, offset: 0, size }), sha256)) {
       await syncFile(to)
       return true

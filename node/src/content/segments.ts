@@ -11,7 +11,7 @@ import { createSwarm, type Swarm } from './swarm.ts'
 import type { LostReason } from './torrent-jobs.ts'
 import type { Torrents } from './torrents.ts'
 
-export interface SegmentRequest {
+interface SegmentRequest {
   readonly share: ShareId
   readonly segment: Segment
   readonly contentKey: Uint8Array
@@ -21,7 +21,8 @@ export interface SegmentRequest {
   readonly partial: boolean
   readonly signal: AbortSignal
   readonly onWaiting: () => void
-  readonly onProgress: (verified: number) => void
+  /** More bytes arrived. */
+  readonly onReceived: (bytes: number) => void
 }
 
 export interface Segments {
@@ -55,8 +56,8 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
     const tried = new Set<DeviceId>()
     const connected = new Set<DeviceId>()
     let asking = 0
-    let verified = 0
-    let swarm: Swarm<void> | undefined
+    let received = 0
+    let swarm: Swarm<number> | undefined
 
     const candidates = (): DeviceId[] => {
       const now = Date.now()
@@ -83,7 +84,12 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
       else outcome.resolve({ complete: false, gained: false })
     }
 
-    function begin(info: Uint8Array): Swarm<void> {
+    function progress(total: number): void {
+      request.onReceived(total - received)
+      received = total
+    }
+
+    function begin(info: Uint8Array): Swarm<number> {
       const started = createSwarm({
         holders,
         share,
@@ -93,10 +99,7 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
             { infoHash: toHex(infoHash), info, to, offset, size, key: payloadKey(contentKey, sha256), check },
             events,
           ),
-        onProgress(bytes) {
-          verified = bytes
-          request.onProgress(bytes)
-        },
+        onProgress: progress,
         onLost(device, reason) {
           connected.delete(device)
           learn(device, reason)
@@ -104,10 +107,13 @@ export function createSegments(holders: Holders, torrents: Torrents): Segments {
         },
       })
       started.done.then(
-        () => outcome.resolve({ complete: true, gained: true }),
+        (total) => {
+          progress(total)
+          outcome.resolve({ complete: true, gained: true })
+        },
         (error: unknown) => {
           const isOurs = error instanceof Error && 'code' in error && error.code === 'aborted'
-          if (isOurs && !signal.aborted) outcome.resolve({ complete: false, gained: verified > 0 })
+          if (isOurs && !signal.aborted) outcome.resolve({ complete: false, gained: received > 0 })
           else outcome.reject(error)
         },
       )

@@ -67,18 +67,32 @@ export function createContentService(options: ContentOptions): NodeContentServic
   const { network, index, keys, mayServe, listenHost } = options
   const cores = availableParallelism()
   const torrentThreads = options.workers ?? Math.min(MAX_TORRENT_THREADS, cores)
-  const hashing = createHashing(Math.min(MAX_HASH_THREADS, cores), keys)
   const torrents = createTorrents(listenHost, torrentThreads)
+  const hashing = createHashing({
+    threads: Math.min(MAX_HASH_THREADS, cores),
+    keys,
+    onLarge(share) {
+      if (options.holders(share).length > 0) torrents.warm()
+    },
+  })
   const holders = createHolders(network, options.holders)
-  const answers = answerRequests({ network, index, keys, mayServe, hashing, torrents, onServed: () => {} })
+  const answers = answerRequests({ network, index, keys, mayServe, hashing, torrents, onServed })
   const stopWires = answerWires(network, { mayServe, attach: torrents.attach })
   const segments = createSegments(holders, torrents)
-  const largeFiles = createLargeFiles({ index, hashing, segments })
+  const largeFiles = createLargeFiles({ index, hashing, segments, torrents })
   const smallFiles = createSmallFiles(holders, torrents)
   const progress = createProgress()
   const lookups = createSlots(LOOKUPS_AT_ONCE)
   const running = new Map<string, Running>()
   const closing = new AbortController()
+
+  /** The tracker is one more way to find us; nobody waits for it, and it may fail. */
+  function onServed(share: ShareId, infoHash: string): void {
+    options
+      .announce?.(share, [infoHash])
+      .then((trackers) => torrents.announce(infoHash, trackers))
+      .catch(() => {})
+  }
 
   // Thousands of fetches share a signal; they share what is derived from it, too.
   const derived = new WeakMap<AbortSignal, AbortSignal>()

@@ -14,7 +14,7 @@ import type { Torrents } from './torrents.ts'
 import { unpackOne } from './unpack.ts'
 import { totalSize } from './wire.ts'
 
-export interface SmallRequest {
+interface SmallRequest {
   readonly share: ShareId
   readonly sha256: Sha256
   readonly size: number

@@ -9,7 +9,7 @@ export interface SwarmOptions<T> {
   readonly share: ShareId
   readonly infoHash: Uint8Array<ArrayBuffer>
   readonly begin: (events: TransferEvents) => Transfer<T>
-  readonly onProgress: (verified: number) => void
+  readonly onProgress: (received: number) => void
   /** A holder is gone for good as far as this transfer goes. */
   readonly onLost: (device: DeviceId, reason: LostReason) => void
 }

@@ -61,6 +61,8 @@ export type TorrentJobs = {
   serve: { in: ServedSegment; out: undefined }
   /** Whether this torrent is served; if so it stays for a while. */
   touch: { in: { readonly infoHash: string }; out: boolean }
+  /** Announces a served torrent at trackers for as long as it is served. */
+  announce: { in: { readonly infoHash: string; readonly trackers: readonly string[] }; out: undefined }
   /** Packs what is readable; `info` is absent when nothing is. */
   pack: {
     in: { readonly files: readonly PackedFile[]; readonly contentKey: Uint8Array }
@@ -78,8 +80,8 @@ export type TorrentJobs = {
     in: { readonly infoHash: string; readonly stream: MessagePort; readonly id: string }
     out: boolean
   }
-  /** Resolves when every piece is in the file. */
-  fetch: { in: WantedSegment; out: undefined }
+  /** Resolves when every piece is in the file; gives the bytes of those that were not there before. */
+  fetch: { in: WantedSegment; out: number }
   /** Resolves when the files are written, checked and on disk, or failed one by one. */
   fetchPack: { in: WantedPack; out: readonly PackedResult[] }
   /** A way to a holder of a torrent in transfer. */
@@ -102,8 +104,8 @@ export type TorrentEvent =
       readonly holder: DeviceId
       readonly reason: LostReason
     }
-  /** Verified bytes of a transfer so far. */
-  | { readonly type: 'progress'; readonly infoHash: string; readonly verified: number }
+  /** Bytes of pieces that came in so far. */
+  | { readonly type: 'progress'; readonly infoHash: string; readonly received: number }
   /** Bytes on the wire since the last event. */
   | { readonly type: 'traffic'; readonly received: number; readonly sent: number }
   | { readonly type: 'unloaded'; readonly infoHash: string }

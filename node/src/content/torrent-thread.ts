@@ -8,6 +8,7 @@ import { createServing, type Serving } from './serving.ts'
 import { answerJobs } from './thread.ts'
 import { madeGarbage } from './tidy.ts'
 import type { TorrentEvent, TorrentJobs } from './torrent-jobs.ts'
+import { createTracking, type Tracking } from './tracking.ts'
 import { unpack } from './unpack.ts'
 
 /** How often progress is told and idleness looked at, in milliseconds. */
@@ -17,6 +18,7 @@ interface Running {
   readonly client: Client
   readonly serving: Serving
   readonly fetching: Fetching
+  readonly tracking: Tracking
 }
 
 let running: Promise<Running> | undefined
@@ -44,11 +46,15 @@ async function start(host: string): Promise<Running> {
     // The client is unusable: end the thread, whose owner starts another.
     throw error
   })
-  const serving = createServing(client, countTraffic, (infoHash) => tell({ type: 'unloaded', infoHash }))
+  const tracking = createTracking(client)
+  const serving = createServing(client, countTraffic, (infoHash) => {
+    tracking.stop(infoHash)
+    tell({ type: 'unloaded', infoHash })
+  })
   const fetching = createFetching(client, serving.unload, {
     traffic: countTraffic,
     lost: (infoHash, holder, reason) => tell({ type: 'lost', infoHash, holder, reason }),
-    progress: (infoHash, verified) => tell({ type: 'progress', infoHash, verified }),
+    progress: (infoHash, received) => tell({ type: 'progress', infoHash, received }),
   })
   setInterval(() => {
     const now = Date.now()
@@ -56,7 +62,7 @@ async function start(host: string): Promise<Running> {
     serving.sweep(now)
     fetching.sweep(now)
   }, SWEEP_EVERY)
-  return { client, serving, fetching }
+  return { client, serving, fetching, tracking }
 }
 
 async function started(): Promise<Running> {
@@ -72,12 +78,18 @@ const tell = answerJobs<TorrentJobs, TorrentEvent>({
   },
   serve: async (segment) => void (await (await started()).serving.serve(segment)),
   touch: async ({ infoHash }) => (await started()).serving.touch(infoHash),
+  async announce({ infoHash, trackers }) {
+    const { serving, tracking } = await started()
+    if (serving.touch(infoHash)) tracking.start(infoHash, trackers)
+    return undefined
+  },
   pack: async ({ files, contentKey }) => (await started()).serving.pack(files, contentKey),
   attach: async ({ infoHash, stream, id }) => (await started()).serving.attach(infoHash, stream, id),
   async fetch(wanted) {
     const { fetching } = await started()
-    await fetching.segment(wanted)
+    const received = await fetching.segment(wanted)
     reportTraffic()
+    return received
   },
   async fetchPack({ infoHash, info, files, contentKey }) {
     const { fetching } = await started()

@@ -19,7 +19,7 @@ import type {
 
 export interface TransferEvents {
   lost(holder: DeviceId, reason: LostReason): void
-  progress(verified: number): void
+  progress(received: number): void
 }
 
 /** A torrent being fetched. */
@@ -30,7 +30,7 @@ export interface Transfer<T> {
   stop(): void
 }
 
-export interface ServedPack {
+interface ServedPack {
   readonly has: readonly boolean[]
   readonly torrent?: { readonly info: Uint8Array<ArrayBuffer>; readonly port: number }
 }
@@ -38,14 +38,18 @@ export interface ServedPack {
 export interface Torrents {
   /** Loads a segment's torrent, unless it is; gives the TCP port it is served on. */
   serve(segment: ServedSegment): Promise<number>
+  /** Announces a served torrent at trackers. */
+  announce(infoHash: string, trackers: readonly string[]): Promise<void>
   /** Port and info dict of a torrent that is served, and stays so for a while. */
   served(
     infoHash: string,
   ): Promise<{ readonly port: number; readonly info: Uint8Array<ArrayBuffer> } | undefined>
   pack(files: readonly PackedFile[], size: number, contentKey: Uint8Array): Promise<ServedPack>
   attach(infoHash: string, stream: MessagePort, id: string): Promise<boolean>
-  fetchSegment(wanted: WantedSegment, events: TransferEvents): Transfer<void>
+  fetchSegment(wanted: WantedSegment, events: TransferEvents): Transfer<number>
   fetchPack(wanted: WantedPack, events: TransferEvents): Transfer<readonly PackedResult[]>
+  /** Starts the threads: torrents will be wanted in a moment. */
+  warm(): void
   /** Torrents served now, and the memory packs among them take. */
   readonly load: { readonly torrents: number; readonly packBytes: number }
   /** Segments to have in transfer at once. */
@@ -88,7 +92,7 @@ export function createTorrents(host: string, threadCount: number): Torrents {
           traffic.received += event.received
           traffic.sent += event.sent
         } else if (event.type === 'unloaded') served.delete(event.infoHash)
-        else if (event.type === 'progress') transfers.get(event.infoHash)?.progress(event.verified)
+        else if (event.type === 'progress') transfers.get(event.infoHash)?.progress(event.received)
         else transfers.get(event.infoHash)?.lost(event.holder, event.reason)
       },
     })
@@ -172,7 +176,13 @@ export function createTorrents(host: string, threadCount: number): Torrents {
       }
       return { torrents, packBytes }
     },
+    warm() {
+      for (const here of threads) portOf(here).catch(() => {})
+    },
     served,
+    async announce(infoHash, trackers) {
+      await homeOf(infoHash)?.thread.run('announce', { infoHash, trackers })
+    },
     serve: (segment) =>
       loading(async (here) => {
         const port = await portOf(here)

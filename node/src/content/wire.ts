@@ -91,7 +91,7 @@ export const totalSize = (files: readonly { readonly size: number }[]): number =
   files.reduce((sum, file) => sum + file.size, 0)
 
 /** What a device sent is not the protocol; its stream is closed. */
-export class WireError extends Error {
+class WireError extends Error {
   readonly device: DeviceId
   constructor(device: DeviceId, options?: ErrorOptions) {
     super('a device sent a message that is not the content protocol', options)

@@ -8,7 +8,7 @@ const MAX_EVENTS = 10_000
 const MAX_EVENT_BYTES = 64 * 1024
 const KEY_DIGITS = 12
 
-export const EventSchema = v.object({
+const EventSchema = v.object({
   /** Milliseconds since the epoch. */
   at: v.number(),
   type: v.picklist(['invited', 'accepted', 'declined', 'left', 'changed', 'conflict', 'error', 'revoked']),

@@ -24,6 +24,8 @@ import { forEachParallel } from '../sync/parallel.ts'
 /** What is younger than this (milliseconds) is kept whatever room it takes. */
 export const MIN_RETENTION = 24 * 60 * 60_000
 const CALLS_AT_ONCE = 32
+/** Times of copies are set in milliseconds. */
+const COPY_TIME_ERROR = 2
 
 export interface Kept {
   readonly share: ShareId
@@ -103,14 +105,13 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     if (!expected(stat)) throw new FileSystemError('io', 'the file changed')
     const to = fileOf(toHex(sha256))
     const there = await statIfThere(fs, to)
-    if (there?.size === stat.size && there.links === 1 && there.mtimeMs === stat.mtimeMs) return stat
+    if (there?.size === stat.size && there.links === 1 && isNear(there, stat)) return stat
     // Kept before and then written to under its other name: it is not what its name says.
     if (there) await fs.remove(to)
     await linkOrCopy(fs, file, to, stat)
     held.add(toHex(sha256))
     const kept = await fs.stat(to)
-    const isSame = kept.size === stat.size && kept.mtimeMs === stat.mtimeMs
-    if (isSame && expected(await fs.stat(file))) return stat
+    if (kept.size === stat.size && isNear(kept, stat) && expected(await fs.stat(file))) return stat
     await fs.remove(to)
     throw new FileSystemError('io', 'the file changed')
   }
@@ -189,7 +190,10 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
         await db.del(keyOf(kept))
         const left = (users.get(kept.sha256) ?? 1) - 1
         users.set(kept.sha256, left)
-        if (left === 0) bytes -= kept.size
+        if (left > 0) continue
+        bytes -= kept.size
+        const file = fileOf(kept.sha256)
+        if (await statIfThere(fs, file)) await fs.remove(file)
       }
       const wanted = new Set([...users].flatMap(([sha256, count]) => (count > 0 ? sha256 : [])))
       for (const { name } of await fs.list(dir)) {
@@ -198,6 +202,8 @@ export async function openVersionStore(options: VersionStoreOptions): Promise<Ve
     },
   }
 }
+
+const isNear = (a: FileStat, b: FileStat): boolean => Math.abs(a.mtimeMs - b.mtimeMs) < COPY_TIME_ERROR
 
 /** Files without a record may be on their way into the store. */
 async function removeOld(fs: FileSystem, file: string, now: number): Promise<void> {

@@ -12,7 +12,7 @@ import { readIfThere, replaceFile } from './files.ts'
 export type Database = Level
 
 /** A profile that cannot be used; the message says why and what to do. */
-export class ProfileError extends Error {
+class ProfileError extends Error {
   readonly code: 'in-use' | 'damaged' | 'unusable'
   constructor(code: ProfileError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -47,7 +47,7 @@ const SettingsSchema = v.object({
     {},
   ),
 })
-export type Settings = v.InferOutput<typeof SettingsSchema>
+type Settings = v.InferOutput<typeof SettingsSchema>
 
 const RunningSchema = v.object({ pid: v.number(), api: v.pipe(v.string(), v.url()) })
 export type Running = v.InferOutput<typeof RunningSchema>

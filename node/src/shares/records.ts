@@ -15,7 +15,7 @@ import type { Database } from '../profile/profile.ts'
 const MAX_RECORD_BYTES = 4 * MAX_ENVELOPE_BYTES
 
 /** Where this device keeps a share. */
-export const KeptShareSchema = v.object({
+const KeptShareSchema = v.object({
   share: ShareIdSchema,
   /** Absolute path of the folder. */
   root: v.string(),
@@ -26,7 +26,7 @@ export const KeptShareSchema = v.object({
 export type KeptShare = v.InferOutput<typeof KeptShareSchema>
 
 /** A link this user made: its seed gives the link again. */
-export const KeptLinkSchema = v.object({
+const KeptLinkSchema = v.object({
   invite: InviteIdSchema,
   share: ShareIdSchema,
   role: v.picklist(['editor', 'viewer']),
@@ -37,7 +37,7 @@ export const KeptLinkSchema = v.object({
 export type KeptLink = v.InferOutput<typeof KeptLinkSchema>
 
 /** An invite that waits for this user's decision. `card` are the sender's signed bytes as text. */
-export const KeptInviteSchema = v.object({
+const KeptInviteSchema = v.object({
   id: InviteIdSchema,
   at: v.number(),
   from: v.object({
@@ -51,7 +51,7 @@ export const KeptInviteSchema = v.object({
 })
 export type KeptInvite = v.InferOutput<typeof KeptInviteSchema>
 
-export const ContactSchema = v.object({ user: UserIdSchema, name: v.string(), card: v.string() })
+const ContactSchema = v.object({ user: UserIdSchema, name: v.string(), card: v.string() })
 export type Contact = v.InferOutput<typeof ContactSchema>
 
 /** A table of the profile's database whose values follow a schema. */
@@ -63,7 +63,7 @@ export interface Table<T> {
   all(): Promise<T[]>
 }
 
-export function openTable<Schema extends v.GenericSchema>(
+function openTable<Schema extends v.GenericSchema>(
   db: Database,
   name: string,
   schema: Schema,

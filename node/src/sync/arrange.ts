@@ -160,10 +160,15 @@ class Model {
     }
   }
 
-  /** The nodes that keep blocked steps from their places: they hold the name, or lie between folder and target. */
+  /**
+   * The nodes that keep blocked steps from their places: they hold the name, are still in a folder that is to go, or lie
+   * between a folder and where it goes.
+   */
   inTheWay(blocked: readonly Pending[]): ReadonlySet<NodeId> {
     const found = new Set<NodeId>()
     for (const step of blocked) {
+      // A folder cannot go before what is still in it, though that may want the folder's name.
+      if (step.do === 'remove') for (const node of this.#slots(step.node).values()) found.add(node)
       if (!('entry' in step)) continue
       const { node, parent } = step.entry
       const holder = this.#holder(parent, this.#wanted(step.entry))

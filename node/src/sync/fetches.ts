@@ -108,9 +108,20 @@ export class Fetches {
     return [...this.#tasks.values()].map(({ entry }) => tempName(entry))
   }
 
-  /** Downloads that can go on now. */
-  get active(): number {
-    return this.#count('running') + (this.#count('ready') > 0 ? 1 : 0)
+  /** The content of a node cannot be put in its place now: others that want it need not wait for that. */
+  release(node: NodeId): void {
+    const task = this.#tasks.get(node)
+    if (!task) return
+    this.#stepDown(task)
+    this.#start()
+  }
+
+  /** Whether something is on its way, or has come and `isDue` to be put in its place. */
+  isActive(isDue: (node: NodeId) => boolean): boolean {
+    for (const { state, entry } of this.#tasks.values()) {
+      if (state === 'running' || (state === 'ready' && isDue(entry.node))) return true
+    }
+    return false
   }
   /** Downloads for which nobody reachable has the content. */
   get waiting(): number {

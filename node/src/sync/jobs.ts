@@ -21,6 +21,7 @@ import {
   type FileStat,
   type FileSystem,
   FileSystemError,
+  isCode,
   statIfThere,
 } from './file-system.ts'
 import type { Intent } from './journal.ts'
@@ -43,6 +44,8 @@ export interface JobOptions {
   readonly person: string
   /** What is there is not what the base says. */
   readonly onStale: (action: Action, path: readonly string[]) => void
+  /** Whether a folder that is to go stays where it is, with what it holds, when it is not empty. */
+  readonly mayStay: (node: NodeId) => boolean
   /** A folder was taken away from its path. */
   readonly onFolderLeft: (path: readonly string[]) => void
   readonly onFailure: (action: Action, path: readonly string[], error: FileSystemError) => void
@@ -200,7 +203,8 @@ export class Jobs {
     if (action.do === 'park') await this.#o.temp.make()
     const to = action.do === 'park' ? [TEMP_FOLDER, parkedName(node)] : this.#path(action.to)
     const there = await this.#stat(from)
-    const isSame = old.content.kind === 'folder' ? sameObject : sameStamp
+    // What is parked is out of everybody's sight, and of the next look's.
+    const isSame = old.content.kind === 'folder' || old.parent === PARKED ? sameObject : sameStamp
     if (!there || !isSame(stampOf(there), old.stamp)) return undefined
     const after: BaseEntry =
       action.do === 'park'
@@ -235,7 +239,7 @@ export class Jobs {
       intent: { node, from: path, object: objectOf(old.stamp) },
       ...(there && { victim: old }),
       run: async (folders) => {
-        if (there && isFolder) await fs.removeFolder(await folders.at(path))
+        if (there && isFolder) await this.#removeFolder(await folders.at(path), node)
         else if (
           there &&
           !(await fs.removeIf(await folders.at(path), (stat) => sameBytes(stampOf(stat), old.stamp)))
@@ -244,6 +248,14 @@ export class Jobs {
         }
         return { del: node }
       },
+    }
+  }
+
+  async #removeFolder(at: string, node: NodeId): Promise<void> {
+    try {
+      await this.#o.fs.removeFolder(at)
+    } catch (error) {
+      if (!isCode(error, 'not-empty') || !this.#o.mayStay(node)) throw error
     }
   }
 

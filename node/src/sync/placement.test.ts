@@ -431,6 +431,7 @@ test('content nobody can give is waited for, and comes when somebody can', async
   )
   alice.content.online = true
   await until('it comes', () => bob.placement.state().state === 'in-sync')
+  await group.settle()
   await same(group)
 })
 
@@ -463,4 +464,40 @@ test('a damaged or lost base heals by content', async () => {
   await same(group)
   assert.equal(bob.content.received, 0)
   assert.equal(bob.share.tree().byPath.size, 6)
+})
+
+test('a folder others deleted stays where it holds what is nobody else’s', async () => {
+  const group = await Group.make({ alice: 'owner', bob: 'editor', vera: 'viewer' })
+  await using _ = group
+  const [alice, bob, vera] = [group.person('alice'), group.person('bob'), group.person('vera')]
+  await alice.write('d/shared', 'x')
+  await alice.write('e/shared', 'x')
+  await group.settle()
+  await vera.write('d/own', 'of vera')
+  await bob.write('e/unsaid', 'of bob')
+  await fsp.rm(alice.at('d'), { recursive: true })
+  await fsp.rm(alice.at('e'), { recursive: true })
+  await group.settle()
+  assert.deepEqual(await vera.files(), { 'd/': '', 'd/own': 'of vera', 'e/': '', 'e/unsaid': 'of bob' })
+  assert.deepEqual(await alice.files(), { 'e/': '', 'e/unsaid': 'of bob' })
+  assert.deepEqual(await bob.files(), await alice.files())
+  for (const { placement } of group.people) assert.equal(placement.state().state, 'in-sync')
+})
+
+test('who is no longer a member keeps his folder as it is', async () => {
+  const { group, alice, bob } = await pair()
+  await using _ = group
+  await alice.write('a', 'shared')
+  await group.settle()
+  alice.share.remove(bob.identity.userId, Date.now())
+  group.exchangeDocuments()
+  await bob.write('a', 'his own now')
+  await alice.write('a', 'not for bob')
+  await alice.write('b', 'not for bob')
+  await Promise.all([alice.placement.scan(), bob.placement.scan()])
+  group.exchangeDocuments()
+  await Promise.all([alice.placement.scan(), bob.placement.scan()])
+  assert.deepEqual(await bob.files(), { a: 'his own now' })
+  assert.equal(bob.placement.state().state, 'waiting')
+  assert.equal(await alice.read('a'), 'not for bob')
 })

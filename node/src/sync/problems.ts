@@ -29,10 +29,4 @@ export class Problems {
   list(): readonly Problem[] {
     return [...this.#errors].map(([path, { message }]) => ({ path, message }))
   }
-
-  /** The first whose error is of a kind. */
-  find(is: (error: Error) => boolean): Error | undefined {
-    for (const error of this.#errors.values()) if (is(error)) return error
-    return undefined
-  }
 }

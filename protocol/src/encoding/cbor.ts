@@ -2,9 +2,20 @@
  * CBOR (RFC 8949) in its deterministic form, so that equal values have equal bytes and can be signed and hashed.
  * What is decoded comes from peers: bounded, then checked by a schema.
  */
-import { decode, encode } from 'cborg'
+import { type DecodeOptions, decode, encode } from 'cborg'
 import * as v from 'valibot'
 import { ProtocolError } from '../errors.ts'
+import { createStrictReader } from './tokens.ts'
+
+const STRICT: DecodeOptions = {
+  strict: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  allowInfinity: false,
+  allowNaN: false,
+  allowBigInt: false,
+  rejectDuplicateMapKeys: true,
+}
 
 /** Encodes with sorted map keys; object fields that are undefined are left out. */
 export function encodeCbor(value: unknown): Uint8Array {
@@ -15,7 +26,7 @@ export function encodeCbor(value: unknown): Uint8Array {
 
 /**
  * Decodes at most `maxBytes`. Refuses what is not strict: duplicate keys, indefinite lengths, NaN, infinity,
- * undefined, big integers, tags, trailing bytes.
+ * undefined, big integers, tags, trailing bytes, text that is not UTF-8, values nested too deep.
  * @throws ProtocolError `too-large` or `malformed`
  */
 export function decodeCbor(bytes: Uint8Array, maxBytes: number): unknown {
@@ -23,17 +34,8 @@ export function decodeCbor(bytes: Uint8Array, maxBytes: number): unknown {
     throw new ProtocolError('too-large', `${bytes.length} bytes where at most ${maxBytes} are allowed`)
   }
   try {
-    return decode(bytes, {
-      strict: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowInfinity: false,
-      allowNaN: false,
-      allowBigInt: false,
-      rejectDuplicateMapKeys: true,
-    })
+    return decode(bytes, { ...STRICT, tokenizer: createStrictReader(bytes, STRICT) })
   } catch (error) {
-    // Also a RangeError from input that nests deeper than the stack.
     throw new ProtocolError('malformed', 'not valid CBOR', { cause: error })
   }
 }

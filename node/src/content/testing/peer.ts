@@ -35,7 +35,7 @@ export interface TestPeer extends AsyncDisposable {
   forget(): void
 }
 
-export const toFileContent = (digest: FileDigest): FileContent => ({
+const toFileContent = (digest: FileDigest): FileContent => ({
   kind: 'file',
   mtime: 0,
   executable: false,

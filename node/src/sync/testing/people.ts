@@ -22,7 +22,7 @@ import { openPlacement, type Placement, type PlacementEvent } from '../placement
 import { type Bytes, ContentExchange, type ExchangeService } from './content-exchange.ts'
 
 /** The exchange over this machine's files. */
-export const nodeBytes: Bytes = {
+const nodeBytes: Bytes = {
   stat: (path) => nodeFileSystem.stat(path),
   read: async (path) => new Uint8Array(await translated(fsp.readFile(path))),
   async write(path, bytes) {
@@ -214,15 +214,20 @@ export class Group implements AsyncDisposable {
 
   /** Scans everywhere until all are done and know the same. */
   async settle(): Promise<void> {
+    let isSame = false
     for (let round = 0; round < 20; round++) {
       await Promise.all(this.people.map(({ placement }) => placement.scan()))
       this.exchangeDocuments()
-      const fingerprints = new Set(this.people.map(({ share }) => share.fingerprint))
+      const before = new Set(this.people.map(({ share }) => share.fingerprint))
       await Promise.all(this.people.map(({ placement }) => placement.scan()))
-      const same = new Set(this.people.map(({ share }) => share.fingerprint))
-      if (fingerprints.size === 1 && same.size === 1 && same.has([...fingerprints][0] ?? '')) return
+      const after = new Set(this.people.map(({ share }) => share.fingerprint))
+      isSame = new Set([...before, ...after]).size === 1
+      const states = this.people.map(({ placement }) => placement.state().state)
+      if (isSame && !states.some((state) => state === 'syncing' || state === 'waiting')) return
+      // Downloads that wait look for a holder now and then.
+      await new Promise((resolve) => setTimeout(resolve, 20))
     }
-    throw new Error('does not settle')
+    if (!isSame) throw new Error('does not settle')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
