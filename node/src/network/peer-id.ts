@@ -2,7 +2,7 @@
 import { type DeviceId, DeviceIdSchema, fromBase64url, parse, toBase64url } from '@cofolder/protocol'
 import { generateKeyPairFromSeed, publicKeyFromRaw } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 
 export function peerIdOf(device: DeviceId): PeerId {
   return peerIdFromPublicKey(publicKeyFromRaw(fromBase64url(device)))
@@ -12,10 +12,6 @@ export function peerIdOf(device: DeviceId): PeerId {
 export function deviceIdOfPeer(peer: PeerId): DeviceId | undefined {
   return peer.type === 'Ed25519' ? parse(DeviceIdSchema, toBase64url(peer.publicKey.raw)) : undefined
 }
-
-/** @throws when the text is no peer id */
-export const deviceIdOfPeerText = (text: string): DeviceId | undefined =>
-  deviceIdOfPeer(peerIdFromString(text))
 
 export const privateKeyOf = (seed: Uint8Array): Promise<PrivateKey> =>
   generateKeyPairFromSeed('Ed25519', seed)
