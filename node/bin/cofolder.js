@@ -4,11 +4,15 @@
  * package `node` brought along.
  */
 import { spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
+import { createRequire, enableCompileCache } from 'node:module'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 
 const WANTED = 24
 
 if (Number(process.versions.node.split('.')[0]) >= WANTED) {
+  // Starts sooner and needs less memory, in threads too. In the user's own folder: what lies there is run.
+  enableCompileCache(join(homedir(), '.cache', 'cofolder'))
   await import('../src/cli/main.ts')
 } else {
   let node

@@ -18,8 +18,8 @@ import {
   DIGEST_HERE_BYTES,
   DIGEST_HERE_FILES,
   DIGEST_JOBS_AHEAD,
+  HASH_THREAD_IDLE,
   LARGE_DIGESTS,
-  THREAD_IDLE,
 } from './limits.ts'
 import { createSlots } from './slots.ts'
 import { changed, equalStamps, READ_FLAGS, type Stamp, stampOfHandle } from './stamp.ts'
@@ -44,7 +44,7 @@ export interface Hashing {
   close(): Promise<void>
 }
 
-const CHECKS_AT_ONCE = 2
+const CHECKS_AT_ONCE = 1
 
 /** Files larger than MAX_SEGMENTS segments of the usual size get larger ones, in powers of two. */
 export function segmentSizeOf(size: number): number {
@@ -185,7 +185,7 @@ interface HashThread {
 function createHashThread(): HashThread {
   const followers = new Set<number>()
   const script = new URL('./hash-thread.ts', import.meta.url)
-  const thread = createThread<HashJobs>({ script, idle: THREAD_IDLE, isBusy: () => followers.size > 0 })
+  const thread = createThread<HashJobs>({ script, idle: HASH_THREAD_IDLE, isBusy: () => followers.size > 0 })
   return { thread, followers }
 }
 

@@ -129,17 +129,20 @@ export function createLargeFiles({ index, hashing, segments, torrents }: LargeFi
   async function fillSegment(
     request: LargeRequest,
     placed: Placed,
-    partial: boolean,
+    start: Start,
     signal: AbortSignal,
   ): Promise<void> {
     const { share, to, base, progress } = request
     signal.throwIfAborted()
+    // Where the old version is known to differ, only pieces of it can be right.
+    const mayBeThere =
+      start === 'interrupted' || (start === 'old version' && hasSegment(base?.content, placed))
     const isHere =
-      (partial && (await isRight(to, placed))) ||
+      (mayBeThere && (await isRight(to, placed))) ||
       (await copyFromIndex(share, to, placed)) ||
       (await copyFromBase(base, to, placed))
     if (isHere) progress.found(placed.segment.size)
-    else await fetchOne(request, placed, partial, signal)
+    else await fetchOne(request, placed, start !== 'empty', signal)
   }
 
   return {
@@ -151,7 +154,7 @@ export function createLargeFiles({ index, hashing, segments, torrents }: LargeFi
         throw new ContentError('corrupt', 'the segments of a version do not make up its size')
       }
       torrents.warm()
-      const partial = await prepare(request)
+      const start = await prepare(request)
       const follower = hashing.follow(to)
       const stop = new AbortController()
       const either = AbortSignal.any([signal, stop.signal])
@@ -180,7 +183,7 @@ export function createLargeFiles({ index, hashing, segments, torrents }: LargeFi
       }
       try {
         const work = placed.map(async (one, index) => {
-          await fillSegment(request, one, partial, either)
+          await fillSegment(request, one, start, either)
           writeBack()
           grow(index)
         })
@@ -217,12 +220,19 @@ function layOut({ segments }: FileContent): Placed[] {
   })
 }
 
-/** Makes the temporary file, of its final size; true when it may hold some of the bytes already. */
-async function prepare({ to, base, content }: LargeRequest): Promise<boolean> {
+const hasSegment = (content: FileContent | undefined, { segment, offset }: Placed): boolean =>
+  content !== undefined &&
+  layOut(content).some((old) => old.offset === offset && equalBytes(old.segment.sha256, segment.sha256))
+
+/** What the temporary file may hold: nothing, bytes of an interrupted fetch, or those of the old version. */
+type Start = 'empty' | 'interrupted' | 'old version'
+
+/** Makes the temporary file, of its final size. */
+async function prepare({ to, base, content }: LargeRequest): Promise<Start> {
   try {
     const { size } = await stat(to)
     if (size !== content.size) await truncate(to, content.size)
-    return size > 0
+    return size > 0 ? 'interrupted' : 'empty'
   } catch (error) {
     if (!isMissing(error)) throw error
   }
@@ -230,7 +240,7 @@ async function prepare({ to, base, content }: LargeRequest): Promise<boolean> {
     try {
       await cloneFile(base.path, to)
       await truncate(to, content.size)
-      return true
+      return 'old version'
     } catch (error) {
       if (toContentError(error).code === 'disk-full') throw error
       // The old version is gone or unreadable: start from nothing.
@@ -238,5 +248,5 @@ async function prepare({ to, base, content }: LargeRequest): Promise<boolean> {
   }
   await using file = await open(to, 'w', TEMPORARY_MODE)
   await file.truncate(content.size)
-  return false
+  return 'empty'
 }

@@ -73,7 +73,8 @@ export const SERVE_IDLE = 20_000
 export const PACK_IDLE = 100
 /** A pack nobody came for. */
 export const PACK_UNUSED = 15_000
-/** Threads without work end after this. */
-export const THREAD_IDLE = 15_000
+/** Threads without work end after this: hashing threads start fast, torrent threads take a quarter of a second. */
+export const HASH_THREAD_IDLE = 3_000
+export const TORRENT_THREAD_IDLE = 15_000
 /** Window over which a rate is measured. */
 export const RATE_WINDOW = 3_000

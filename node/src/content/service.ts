@@ -35,7 +35,7 @@ export interface ContentOptions {
   readonly announce?: (share: ShareId, infoHashes: readonly string[]) => Promise<readonly string[]>
   /** Where torrents listen, on ports of the system's choice. */
   readonly listenHost: string
-  /** Torrent threads; hashing has twice as many. */
+  /** Torrent threads. */
   readonly workers?: number
 }
 
@@ -54,7 +54,7 @@ export interface NodeContentService extends ContentService {
 /** Fetches that look for content on this machine at once. */
 const LOOKUPS_AT_ONCE = 64
 const MAX_TORRENT_THREADS = 2
-const MAX_HASH_THREADS = 4
+const MAX_HASH_THREADS = 3
 
 type FetchOptions = Parameters<ContentService['fetch']>[1]
 

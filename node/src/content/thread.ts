@@ -2,6 +2,8 @@
  * A worker thread that answers jobs. It starts with its first job, keeps the process alive only while it has some,
  * and ends when it had nothing to do for a while (its memory counts).
  */
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { type MessagePort, parentPort, type Transferable, Worker } from 'node:worker_threads'
 import { ContentError } from './content.ts'
 import { type ErrorData, fromErrorData, toErrorData } from './errors.ts'
@@ -11,6 +13,15 @@ const YOUNG_GENERATION = 8
 
 /** Jobs a kind of thread knows: name → what goes in and what comes out. */
 export type Jobs = Record<string, { in: unknown; out: unknown }>
+
+/**
+ * Threads use the compile cache of the process, if it has one: without it each loads the TypeScript compiler, which
+ * costs 15 MB and 50 ms apiece.
+ */
+function compileCache(): { NODE_COMPILE_CACHE?: string } {
+  const versioned = getCompileCacheDir()
+  return versioned === undefined ? {} : { NODE_COMPILE_CACHE: dirname(versioned) }
+}
 
 interface Call<J extends Jobs> {
   readonly id: number
@@ -54,6 +65,7 @@ export function createThread<J extends Jobs, E = never>(options: ThreadOptions<E
 
   function start(): Worker {
     const started = new Worker(options.script, {
+      env: { ...process.env, ...compileCache() },
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
     })
     started.on('message', (message: FromThread<E>) => {

@@ -3,7 +3,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { DeviceId } from '@cofolder/protocol'
 import { ContentError } from './content.ts'
-import { OPEN_SEGMENTS_PER_THREAD, THREAD_IDLE } from './limits.ts'
+import { OPEN_SEGMENTS_PER_THREAD, TORRENT_THREAD_IDLE } from './limits.ts'
 import { createThread, type Thread } from './thread.ts'
 import type {
   LostReason,
@@ -80,7 +80,7 @@ export function createTorrents(host: string, threadCount: number): Torrents {
     const transfers: TorrentThread['transfers'] = new Map()
     const thread = createThread<TorrentJobs, TorrentEvent>({
       script: new URL('./torrent-thread.ts', import.meta.url),
-      idle: THREAD_IDLE,
+      idle: TORRENT_THREAD_IDLE,
       isBusy: () => served.size > 0,
       onEnd() {
         here.port = undefined

@@ -106,6 +106,7 @@ export function plan(base: BaseTree, local: LocalTree, remote: Remote, policy: P
   for (const entry of base.entries()) {
     const finding = local.known.get(entry.node)
     const at = remoteOf(entry.node)
+    if (!finding && at && isAgreed(entry, at)) continue
     if (!finding) follow(entry, at)
     else if (finding.state === 'missing') tellGone(entry, at)
     else if (isTold(finding)) tellChange(entry, { ...finding, parent: nodeOf(finding.parent) }, at)
@@ -298,6 +299,14 @@ export function plan(base: BaseTree, local: LocalTree, remote: Remote, policy: P
 }
 
 const NO_VERSION = { version: '' as VersionId, parents: [] as const }
+
+/** By far the most nodes: nothing happened on either side. */
+const isAgreed = (entry: BaseEntry, at: TreeEntry): boolean =>
+  entry.version === at.head.id &&
+  entry.placedAt === at.placedAt &&
+  entry.name === at.name &&
+  entry.parent === at.parent &&
+  entry.node === at.node
 
 const isTold = (finding: Finding): finding is Present =>
   finding.state === 'present' && finding.content !== 'unknown'
