@@ -9,8 +9,24 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 const WANTED = 24
+/**
+ * For what runs for days: V8 and malloc keep far more than is used otherwise (a third of the memory while idle,
+ * measured with 10,000 files), because short-lived garbage is plenty here.
+ */
+const FRUGAL = ['--max-semi-space-size=4']
+const FRUGAL_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
+const LONG_RUNNING = ['up', 'relay']
+
+const isLongRunning = process.argv.slice(2).some((word) => LONG_RUNNING.includes(word))
+const isFrugal = FRUGAL.every((flag) => process.execArgv.includes(flag))
 
 if (Number(process.versions.node.split('.')[0]) >= WANTED) {
+  if (isLongRunning && !isFrugal && process.execve && process.platform === 'linux') {
+    const again = [...FRUGAL, ...process.execArgv, import.meta.filename, ...process.argv.slice(2)]
+    process.removeAllListeners('warning') // That execve is experimental is nothing to tell a person.
+    // The same process goes on with the flags: no parent stays behind.
+    process.execve(process.execPath, [process.execPath, ...again], { ...FRUGAL_ENVIRONMENT, ...process.env })
+  }
   // Starts sooner and needs less memory, in threads too. In the user's own folder: what lies there is run.
   enableCompileCache(join(homedir(), '.cache', 'cofolder'))
   await import('../src/cli/main.ts')
