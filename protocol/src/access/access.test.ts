@@ -92,3 +92,33 @@ test("a mailbox opens to its owner's token alone", () => {
   )
   assert.throws(() => verifyMailboxToken(createToken(claims, alice.user.seed), check), ProtocolError)
 })
+
+test('clocks may differ by two minutes, not by more', () => {
+  const skew = 2 * 60_000
+  const at = (now: number, expires: number) => () =>
+    verifyToken(createToken({ ...claims, expires }, rights.readSeed), { ...expected, now })
+  assert.equal(at(NOW + skew, NOW)().right, 'read')
+  assert.throws(at(NOW + skew + 1, NOW), code('expired'))
+  assert.equal(at(NOW, NOW + MAX_TOKEN_LIFE_MS + skew)().right, 'read')
+  assert.throws(at(NOW, NOW + MAX_TOKEN_LIFE_MS + skew + 1), code('malformed'))
+  const mailbox = { mailbox: alice.userId, audience: relay, device: alice.deviceId, expires: NOW }
+  const check = { mailbox: alice.userId, audience: relay }
+  const token = createMailboxToken(mailbox, alice.user.seed)
+  assert.equal(verifyMailboxToken(token, { ...check, now: NOW + skew }).mailbox, alice.userId)
+  assert.throws(() => verifyMailboxToken(token, { ...check, now: NOW + skew + 1 }), code('expired'))
+  assert.throws(
+    () => verifyMailboxToken(token, { ...check, audience: alice.deviceId, now: NOW }),
+    code('forbidden'),
+  )
+})
+
+test('keys of one epoch prove nothing in another', () => {
+  const next = rightsOf({ key: crypto.randomBytes(32), writeSeed: crypto.randomBytes(32) })
+  const later = { ...expected, readKey: next.readKey, writeKey: next.writeKey ?? new Uint8Array() }
+  for (const [right, seed] of [
+    ['read', rights.readSeed],
+    ['write', epoch.writeSeed],
+  ] as const) {
+    assert.throws(() => verifyToken(createToken({ ...claims, right }, seed), later), code('bad-signature'))
+  }
+})

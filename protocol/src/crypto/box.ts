@@ -1,6 +1,7 @@
 /** Sealing: to somebody's agreement key, or under a shared key. The context keeps uses of one key apart. */
 import { crypto } from '#crypto'
 import { concatBytes } from '../bytes.ts'
+import { ProtocolError } from '../errors.ts'
 
 const KEY_LENGTH = 32
 const NONCE_LENGTH = 12
@@ -8,12 +9,19 @@ const NO_AAD = new Uint8Array()
 /** The key of a sealed box is used once, so its nonce may be constant. */
 const ZERO_NONCE = new Uint8Array(NONCE_LENGTH)
 
-/** Seals to an X25519 public key: ephemeral public key ‖ AES-256-GCM. Only the holder of its secret can open it. */
+/** Whether anything can be sealed to an X25519 public key: not to one of low order, which has no secret side. */
+export const isAgreementKey = (publicKey: Uint8Array): boolean =>
+  crypto.x25519(crypto.randomBytes(KEY_LENGTH), publicKey) !== undefined
+
+/**
+ * Seals to an X25519 public key: ephemeral public key ‖ AES-256-GCM. Only the holder of its secret can open it.
+ * @throws ProtocolError `malformed` when it is no usable key
+ */
 export function sealTo(recipient: Uint8Array, plaintext: Uint8Array, context: string): Uint8Array {
   const secret = crypto.randomBytes(KEY_LENGTH)
   const ephemeral = crypto.x25519PublicKey(secret)
   const shared = crypto.x25519(secret, recipient)
-  if (!shared) throw new TypeError('not an X25519 public key')
+  if (!shared) throw new ProtocolError('malformed', 'nothing can be sealed to this key')
   const key = crypto.hkdf(concatBytes(shared, ephemeral, recipient), context, KEY_LENGTH)
   return concatBytes(ephemeral, crypto.aesGcmSeal(key, ZERO_NONCE, plaintext, NO_AAD))
 }

@@ -2,8 +2,9 @@
 import * as v from 'valibot'
 import { crypto } from '#crypto'
 import { concatBytes, fromBase64url, toBase64url, utf8 } from '../bytes.ts'
-import { decodeAs, encodeCbor } from '../encoding/cbor.ts'
-import { AddressSchema, bytesOf, PersonNameSchema, RelayUrlSchema } from '../encoding/schema.ts'
+import { isAgreementKey } from '../crypto/box.ts'
+import { decodeAs, encodeCbor, parse } from '../encoding/cbor.ts'
+import { AddressSchema, bytesOf, bytesUpTo, PersonNameSchema, RelayUrlSchema } from '../encoding/schema.ts'
 import { ProtocolError } from '../errors.ts'
 import { type DeviceId, DeviceIdSchema, type UserId, UserIdSchema } from '../ids.ts'
 import { type Identity, userAgreement } from './identity.ts'
@@ -12,6 +13,9 @@ const PREFIX = 'cofolder:card:'
 const CARD_CONTEXT = utf8('cofolder card\0')
 /** What a QR code of version 40 holds, with room to spare. */
 const MAX_CARD_BYTES = 2048
+const MAX_RELAYS = 4
+const MAX_DEVICES = 8
+const MAX_ADDRESSES = 8
 
 export interface ContactCard {
   readonly user: UserId
@@ -27,34 +31,41 @@ const CardSchema = v.object({
   user: UserIdSchema,
   agreementKey: bytesOf(32),
   name: PersonNameSchema,
-  relays: v.pipe(v.array(RelayUrlSchema), v.maxLength(4)),
+  relays: v.pipe(v.array(RelayUrlSchema), v.maxLength(MAX_RELAYS)),
   devices: v.pipe(
-    v.array(v.object({ id: DeviceIdSchema, addresses: v.pipe(v.array(AddressSchema), v.maxLength(8)) })),
-    v.maxLength(8),
+    v.array(
+      v.object({ id: DeviceIdSchema, addresses: v.pipe(v.array(AddressSchema), v.maxLength(MAX_ADDRESSES)) }),
+    ),
+    v.maxLength(MAX_DEVICES),
   ),
 })
-const SignedCardSchema = v.object({ card: bytesOfCard(), signature: bytesOf(64) })
+const SignedCardSchema = v.object({ card: bytesUpTo(MAX_CARD_BYTES), signature: bytesOf(64) })
 
-function bytesOfCard() {
-  return v.custom<Uint8Array>((x) => x instanceof Uint8Array && x.length <= MAX_CARD_BYTES, 'expected a card')
-}
-
-/** The signed bytes of my card. `addresses` are multiaddrs of this device. */
+/**
+ * The signed bytes of my card. `addresses` are multiaddrs of this device. Of relays and addresses, most wanted
+ * first, as many go on it as a card holds.
+ * @throws ProtocolError `malformed` when one of them is none
+ */
 export function signCard(
   identity: Identity,
   where: { relays: readonly string[]; addresses: readonly string[] },
 ): Uint8Array {
-  const card = encodeCbor({
-    user: identity.userId,
-    agreementKey: userAgreement(identity.user).publicKey,
-    name: identity.name,
-    relays: where.relays,
-    devices: [{ id: identity.deviceId, addresses: where.addresses }],
-  })
-  return encodeCbor({
-    card,
-    signature: crypto.ed25519Sign(identity.user.seed, concatBytes(CARD_CONTEXT, card)),
-  })
+  const relays = where.relays.slice(0, MAX_RELAYS)
+  for (let count = Math.min(where.addresses.length, MAX_ADDRESSES); ; count--) {
+    const signed = signCardOf(identity, relays, where.addresses.slice(0, Math.max(count, 0)))
+    if (signed.length <= MAX_CARD_BYTES) return signed
+    if (count <= 0) throw new ProtocolError('too-large', 'the names of your relays are too long for a card')
+  }
+}
+
+function signCardOf(identity: Identity, relays: string[], addresses: string[]): Uint8Array {
+  const { userId: user, deviceId: id, name } = identity
+  const { publicKey: agreementKey } = userAgreement(identity.user)
+  const card = encodeCbor(
+    parse(CardSchema, { user, agreementKey, name, relays, devices: [{ id, addresses }] }),
+  )
+  const signature = crypto.ed25519Sign(identity.user.seed, concatBytes(CARD_CONTEXT, card))
+  return encodeCbor({ card, signature })
 }
 
 /** Checks a signed card. @throws ProtocolError */
@@ -65,6 +76,9 @@ export function verifyCard(bytes: Uint8Array): ContactCard {
     !crypto.ed25519Verify(fromBase64url(card.user), concatBytes(CARD_CONTEXT, signed.card), signed.signature)
   ) {
     throw new ProtocolError('bad-signature', 'the card was altered: ask for it again')
+  }
+  if (!isAgreementKey(card.agreementKey)) {
+    throw new ProtocolError('malformed', 'the card has no usable key: ask for another')
   }
   return card
 }

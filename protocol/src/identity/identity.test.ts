@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { toBase64url } from '../bytes.ts'
+import { concatBytes, toBase64url, utf8 } from '../bytes.ts'
+import { crypto } from '../crypto/index.ts'
 import { encodeCbor } from '../encoding/cbor.ts'
 import { ProtocolError } from '../errors.ts'
 import { decodeCard, encodeCard, safetyCode, signCard, verifyCard } from './card.ts'
@@ -61,6 +62,54 @@ test('pasted rubbish and altered cards are refused with a word on what to do', (
     altered[index] = (altered[index] ?? 0) ^ 0x10
     assert.throws(() => verifyCard(altered), ProtocolError, `byte ${index}`)
   }
+})
+
+test('a card takes as many relays and addresses as it holds, the most wanted first', () => {
+  const relays = Array.from({ length: 9 }, (_, i) => `https://relay-${i}.example`)
+  const addresses = Array.from({ length: 30 }, (_, i) => `/ip4/192.0.2.${i}/tcp/4001/${'x'.repeat(200)}`)
+  const card = verifyCard(signCard(person('Alice'), { relays, addresses }))
+  assert.deepEqual(card.relays, relays.slice(0, 4))
+  const [device] = card.devices
+  assert.ok(device && device.addresses.length > 0)
+  assert.deepEqual(device.addresses, addresses.slice(0, device.addresses.length))
+  const long = Array.from({ length: 4 }, (_, i) => `https://${i}.example/${'x'.repeat(270)}`)
+  assert.equal(verifyCard(signCard(person('Alice'), { relays: long, addresses })).relays.length, 4)
+})
+
+test('a card that nobody would take is not made', () => {
+  const relays = ['https://user:secret@relay.example']
+  assert.throws(() => signCard(person('Alice'), { ...where, relays }), code('malformed'))
+  assert.throws(() => signCard(person('Alice'), { ...where, relays: ['ftp://x'] }), code('malformed'))
+})
+
+test('a card with a key that nothing can be sealed to is refused, though it is signed', () => {
+  const alice = person('Alice')
+  const card = encodeCbor({
+    user: alice.userId,
+    agreementKey: new Uint8Array(32),
+    name: 'Alice',
+    relays: [],
+    devices: [],
+  })
+  const signature = crypto.ed25519Sign(alice.user.seed, concatBytes(utf8('cofolder card\0'), card))
+  assert.throws(() => verifyCard(encodeCbor({ card, signature })), code('malformed'))
+})
+
+test('a name is one line of text that leaves what stands around it alone', () => {
+  for (const name of [
+    '',
+    ' ',
+    'a\nb',
+    'a\u2028b',
+    '\u202Egnp.exe',
+    'a\u2066',
+    '\u001b[31m',
+    'x'.repeat(101),
+    '\ud800',
+  ]) {
+    assert.throws(() => person(name), code('malformed'), JSON.stringify(name))
+  }
+  for (const name of ['Zoë', '👩‍👩‍👧', 'עמית', 'محمد', "O'Neill"]) assert.equal(person(name).name, name)
 })
 
 test('both people see the same code, others another', () => {

@@ -1,6 +1,6 @@
 /** The bytes of an invite's payload; always sealed before they travel. */
 import * as v from 'valibot'
-import { decodeAs, encodeCbor } from '../encoding/cbor.ts'
+import { decodeAs, encodeCbor, parse } from '../encoding/cbor.ts'
 import {
   AddressSchema,
   bytesOf,
@@ -8,12 +8,16 @@ import {
   RelayUrlSchema,
   ShareNameSchema,
 } from '../encoding/schema.ts'
+import { ProtocolError } from '../errors.ts'
 import { ChangeIdSchema, DeviceIdSchema, ShareIdSchema, UserIdSchema } from '../ids.ts'
 import { MAX_ENVELOPE_BYTES } from '../limits.ts'
 import type { InvitePayload } from './payload.ts'
 
 /** Epochs one invite may carry: one is added each time somebody is removed. */
 const MAX_EPOCHS = 256
+const MAX_DEVICES = 32
+/** One encoded payload: what an envelope holds beside the sender's card, signatures and seal. */
+const MAX_PAYLOAD_BYTES = MAX_ENVELOPE_BYTES - 4096
 
 const PayloadSchema = v.object({
   share: ShareIdSchema,
@@ -36,20 +40,27 @@ const PayloadSchema = v.object({
   relays: v.pipe(v.array(RelayUrlSchema), v.maxLength(8)),
   devices: v.pipe(
     v.array(v.object({ id: DeviceIdSchema, addresses: v.pipe(v.array(AddressSchema), v.maxLength(16)) })),
-    v.maxLength(32),
+    v.maxLength(MAX_DEVICES),
   ),
 })
 
+/**
+ * Devices are hints where to look for the share: as many go in as there is room for, in their order.
+ * @throws ProtocolError `malformed` when the recipient would refuse it, `too-large`
+ */
 export function encodeInvitePayload(payload: InvitePayload): Uint8Array {
-  return encodeCbor({
-    ...payload,
-    epochs: [...payload.epochs].map(([epoch, keys]) => ({ epoch, ...keys })),
-  })
+  const epochs = [...payload.epochs].map(([epoch, keys]) => ({ epoch, ...keys }))
+  for (let devices = Math.min(payload.devices.length, MAX_DEVICES); devices >= 0; devices--) {
+    const fields = { ...payload, epochs, devices: payload.devices.slice(0, devices) }
+    const bytes = encodeCbor(parse(PayloadSchema, fields))
+    if (bytes.length <= MAX_PAYLOAD_BYTES) return bytes
+  }
+  throw new ProtocolError('too-large', 'the invite is too large to send')
 }
 
-/** @throws ProtocolError `malformed` or `too-large` */
+/** Inverse of `encodeInvitePayload`. @throws ProtocolError `malformed` or `too-large` */
 export function decodeInvitePayload(bytes: Uint8Array): InvitePayload {
-  const { epochs, ...payload } = decodeAs(PayloadSchema, bytes, MAX_ENVELOPE_BYTES)
+  const { epochs, ...payload } = decodeAs(PayloadSchema, bytes, MAX_PAYLOAD_BYTES)
   return {
     ...payload,
     epochs: new Map(

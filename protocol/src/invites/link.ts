@@ -7,7 +7,7 @@ import { crypto } from '#crypto'
 import { concatBytes, fromBase64url, toBase64url, utf8 } from '../bytes.ts'
 import { openWith, sealWith } from '../crypto/box.ts'
 import { decodeAs, encodeCbor } from '../encoding/cbor.ts'
-import { bytesOf, bytesUpTo, MillisSchema } from '../encoding/schema.ts'
+import { bytesOf, bytesUpTo, MillisSchema, RelayUrlSchema } from '../encoding/schema.ts'
 import { ProtocolError } from '../errors.ts'
 import { inviteIdOf } from '../identity/derive.ts'
 import { type InviteId, InviteIdSchema } from '../ids.ts'
@@ -45,6 +45,8 @@ export function parseLink(text: string): ShareLink {
       : /^(https?:\/\/[^\s#?]+)\/s\/([\w-]+)(?:#([\w-]*))?$/.exec(trimmed)
   if (!match) throw new ProtocolError('malformed', 'not a share link: it looks like https://relay/s/…#…')
   const [, relay = '', invite = '', fragment = ''] = match
+  if (!v.is(RelayUrlSchema, relay))
+    throw new ProtocolError('malformed', "the link's address is not a relay's")
   if (fragment === '')
     throw new ProtocolError('malformed', 'the link is incomplete: its part after # is missing')
   const seed = /^[\w-]{43}$/.test(fragment) ? fromBase64url(fragment) : new Uint8Array()

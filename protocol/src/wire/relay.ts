@@ -40,17 +40,27 @@ export const closeCodes = {
   tooMany: 4429,
 } as const
 
+const TrackerUrlSchema = v.pipe(v.string(), v.maxLength(300))
+/** Limits that a relay may tell of itself. */
+const MAX_LIMITS = 64
+
 export const RelayInfoSchema = v.object({
   id: DeviceIdSchema,
   peerId: v.pipe(v.string(), v.maxLength(100)),
   libp2p: v.pipe(v.array(AddressSchema), v.maxLength(32)),
-  tracker: v.object({ http: v.string(), udp: v.string(), ws: v.string() }),
-  limits: v.record(v.string(), v.number()),
+  /** Announce URLs; empty where the relay has none. */
+  tracker: v.object({ http: TrackerUrlSchema, udp: TrackerUrlSchema, ws: TrackerUrlSchema }),
+  limits: v.pipe(v.record(v.pipe(v.string(), v.maxLength(64)), v.number()), v.maxEntries(MAX_LIMITS)),
 })
 export type RelayInfo = v.InferOutput<typeof RelayInfoSchema>
 
-/** Every refused request's body. */
-export const RelayErrorSchema = v.object({ error: v.object({ code: v.string(), message: v.string() }) })
+/** Every refused request's body. The message is for people. */
+export const RelayErrorSchema = v.object({
+  error: v.object({
+    code: v.pipe(v.string(), v.maxLength(64)),
+    message: v.pipe(v.string(), v.maxLength(1000)),
+  }),
+})
 
 /** One stored message of a mailbox or inbox, as CBOR: alone when pushed, in a list when fetched. */
 export const StoredMessageSchema = v.object({

@@ -11,6 +11,8 @@ import { bytesUpTo } from '../encoding/schema.ts'
 import { ProtocolError } from '../errors.ts'
 import { ShareIdSchema } from '../ids.ts'
 import { MAX_CHANGE_BYTES, MAX_MESSAGE_BYTES } from '../limits.ts'
+import { admissibleAwareness } from './awareness.ts'
+import { admissibleUpdate } from './update.ts'
 
 /** libp2p protocol ids between devices. */
 export const SYNC_PROTOCOL = '/cofolder/sync/1'
@@ -86,15 +88,6 @@ export function readMessage(bytes: Uint8Array): SyncMessage {
   throw new ProtocolError('malformed', 'a message of an unknown type')
 }
 
-/** Throws unless the bytes are a Yjs update, so that applying it cannot stop half-way. @throws ProtocolError */
-export function checkUpdate(update: Uint8Array): void {
-  try {
-    Y.decodeUpdate(update)
-  } catch (error) {
-    throw new ProtocolError('malformed', 'not a Yjs update', { cause: error })
-  }
-}
-
 export interface SyncSession {
   /** Sends what begins a session: our state vector and our awareness. */
   start(): void
@@ -148,11 +141,7 @@ export function createSyncSession(options: SyncSessionOptions): SyncSession {
       const received = readMessage(bytes)
       switch (received.type) {
         case 'step1':
-          try {
-            send(missingMessage(Y.encodeStateAsUpdate(doc, received.stateVector)))
-          } catch (error) {
-            throw new ProtocolError('malformed', 'not a state vector', { cause: error })
-          }
+          send(missingMessage(missingFrom(doc, received.stateVector)))
           break
         case 'update':
           if (!options.mayWrite()) {
@@ -160,20 +149,17 @@ export function createSyncSession(options: SyncSessionOptions): SyncSession {
             if (received.update.length > EMPTY_UPDATE_LENGTH) options.onRefused()
             break
           }
-          checkUpdate(received.update)
-          Y.applyUpdate(doc, received.update, origin)
+          Y.applyUpdate(doc, admissibleUpdate(received.update), origin)
           break
         case 'awareness':
-          try {
-            applyAwarenessUpdate(awareness, received.update, origin)
-          } catch (error) {
-            throw new ProtocolError('malformed', 'not an awareness update', { cause: error })
-          }
+          applyAwarenessUpdate(awareness, admissibleAwareness(received.update), origin)
           break
         case 'query-awareness':
           sendAwareness()
           break
         case 'submission':
+          if (received.signed.length > MAX_CHANGE_BYTES)
+            throw new ProtocolError('too-large', 'the submission is too large')
           options.onSubmission(received.signed)
           break
       }
@@ -182,6 +168,15 @@ export function createSyncSession(options: SyncSessionOptions): SyncSession {
       doc.off('update', onUpdate)
       awareness.off('update', onAwareness)
     },
+  }
+}
+
+/** What somebody with this state vector lacks. @throws ProtocolError `malformed` */
+function missingFrom(doc: Y.Doc, stateVector: Uint8Array): Uint8Array {
+  try {
+    return Y.encodeStateAsUpdate(doc, stateVector)
+  } catch (error) {
+    throw new ProtocolError('malformed', 'not a state vector', { cause: error })
   }
 }
 
